@@ -1,0 +1,20 @@
+// Package archive keeps blobs in one random-access space of bytes: every blob
+// is a content or a recipe over one, every content is a list of frames, and an
+// index at the end of the space lists them all. FORMAT.md is the
+// specification.
+//
+//	blob ──recipe──▶ content ──▶ frame, frame, …
+//
+// A Writer proves each blob's SHA-256 before it counts as written. A Reader
+// exists only over a *volume.Reader, which proves every block, and proves each
+// blob again before it hands out its last byte.
+package archive
+
+import "errors"
+
+// ErrMalformed is wrapped where a space's index or a frame is not what the
+// format allows. Only a signer can cause it.
+var ErrMalformed = errors.New("malformed archive")
+
+// ErrMismatch is wrapped where bytes do not have the digest that names them.
+var ErrMismatch = errors.New("wrong bytes")

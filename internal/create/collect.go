@@ -1,0 +1,308 @@
+package create
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"airlock/internal/manifest"
+	"airlock/internal/oci"
+)
+
+// maxReferrerDepth bounds signatures on SBOMs on signatures …
+const maxReferrerDepth = 4
+
+// item is a document or blob to be packed.
+type item struct {
+	oci.Descriptor
+	raw    []byte // of a document; nil: to be fetched
+	source Source
+	image  string // the first name of the first image that has it
+}
+
+// Collect asks every image's source for its documents and for what refers to
+// them. No blob but configs is fetched. Errors about what a source gave wrap
+// ErrRejected or the source's own.
+func Collect(ctx context.Context, r Release) (*Contents, error) {
+	found := make([][]*gathered, len(r.Images))
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(4)
+	for i, image := range r.Images {
+		group.Go(func() error {
+			var err error
+			if found[i], err = gather(groupCtx, image); err != nil {
+				return fmt.Errorf("%s: %w", image.Names[0], err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	c := &Contents{release: r}
+	for _, g := range slices.Concat(found...) {
+		c.images = append(c.images, g.image)
+	}
+	c.order(slices.Concat(found...))
+	return c, nil
+}
+
+// order lists every document once, image by image, and then every blob.
+func (c *Contents) order(all []*gathered) {
+	seen := map[manifest.Digest]bool{}
+	add := func(it item) {
+		if !seen[it.Digest] {
+			seen[it.Digest] = true
+			c.items = append(c.items, it)
+		}
+	}
+	for _, g := range all {
+		for _, n := range g.nodes {
+			add(item{Descriptor: n.Descriptor, raw: n.Raw, source: g.source, image: g.image.Names[0]})
+		}
+	}
+	for _, g := range all {
+		for _, b := range g.blobs {
+			add(item{Descriptor: b, source: g.source, image: g.image.Names[0]})
+		}
+	}
+}
+
+// gathered is one image with all that belongs to it.
+type gathered struct {
+	image  manifest.Image
+	source Source
+	nodes  []oci.Node // in an order in which they can be pushed
+	blobs  []oci.Descriptor
+	known  map[manifest.Digest]bool // of nodes and blobs
+}
+
+// gather finds what belongs to an image; of an index of which only some
+// platforms are wanted, to each of those children.
+func gather(ctx context.Context, image Image) ([]*gathered, error) {
+	root, err := image.Source.Resolve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := choose(ctx, image, root)
+	if err != nil {
+		return nil, err
+	}
+	var all []*gathered
+	for _, ch := range chosen {
+		g := &gathered{source: image.Source, known: map[manifest.Digest]bool{}}
+		g.image.Names = ch.names
+		if err := g.walk(ctx, ch.root); err != nil {
+			return nil, err
+		}
+		all = append(all, g)
+	}
+	return all, nil
+}
+
+type choice struct {
+	root  oci.Descriptor
+	names []string
+}
+
+// choose returns the root itself or, where platforms are wanted, its children
+// for them. With several, the names' tags end with the platform.
+func choose(ctx context.Context, image Image, root oci.Descriptor) ([]choice, error) {
+	if len(image.Platforms) == 0 {
+		return []choice{{root, image.Names}}, nil
+	}
+	if !oci.IsIndexType(root.MediaType) {
+		return chooseSingle(ctx, image, root)
+	}
+	raw, err := image.Source.Document(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := oci.Parse(raw, root.MediaType)
+	if err != nil {
+		return nil, err
+	}
+	var all []choice
+	for _, want := range image.Platforms {
+		child, err := childFor(doc, want)
+		if err != nil {
+			return nil, err
+		}
+		names := image.Names
+		if len(image.Platforms) > 1 {
+			names = withSuffix(names, "-"+strings.ReplaceAll(want.String(), "/", "-"))
+		}
+		all = append(all, choice{child, names})
+	}
+	return all, nil
+}
+
+func childFor(doc *oci.Document, want oci.Platform) (oci.Descriptor, error) {
+	var offered []string
+	for _, d := range doc.Manifests {
+		if d.Platform == nil || d.Platform.OS == "unknown" {
+			continue
+		}
+		if d.Platform.Matches(want) {
+			return d, nil
+		}
+		offered = append(offered, d.Platform.String())
+	}
+	return oci.Descriptor{}, fmt.Errorf("no image for platform %s; there are: %s", want, strings.Join(offered, ", "))
+}
+
+// chooseSingle takes an image without an index if it is for the one platform wanted.
+func chooseSingle(ctx context.Context, image Image, root oci.Descriptor) ([]choice, error) {
+	closure, err := oci.Walk(ctx, root, image.Source.Document)
+	if err != nil {
+		return nil, err
+	}
+	has, err := closure.Platforms(func(d oci.Descriptor) ([]byte, error) { return readSmall(ctx, image.Source, d) })
+	if err != nil {
+		return nil, err
+	}
+	for _, want := range image.Platforms {
+		matches := slices.ContainsFunc(has, func(s string) bool {
+			p, err := oci.ParsePlatform(s)
+			return err == nil && p.Matches(want)
+		})
+		if !matches {
+			return nil, fmt.Errorf("no image for platform %s; there is only: %s", want, strings.Join(has, ", "))
+		}
+	}
+	return []choice{{root, image.Names}}, nil
+}
+
+func withSuffix(names []string, suffix string) []string {
+	var all []string
+	for _, name := range names {
+		if strings.Contains(name[strings.LastIndex(name, "/")+1:], ":") {
+			name += suffix
+		}
+		all = append(all, name)
+	}
+	return all
+}
+
+// walk takes in a root document, all below it, and all that refers to any of these.
+func (g *gathered) walk(ctx context.Context, root oci.Descriptor) error {
+	closure, err := g.take(ctx, root)
+	if err != nil {
+		return err
+	}
+	config := func(d oci.Descriptor) ([]byte, error) { return readSmall(ctx, g.source, d) }
+	if g.image.Platforms, err = closure.Platforms(config); err != nil {
+		return err
+	}
+	g.image.Root = describe(closure.Nodes[len(closure.Nodes)-1].Descriptor)
+	if err := g.referrers(ctx, closure.Nodes, 0); err != nil {
+		return err
+	}
+	for _, n := range g.nodes {
+		g.image.Manifests = append(g.image.Manifests, n.Digest)
+	}
+	slices.SortFunc(g.blobs, func(a, b oci.Descriptor) int { return a.Digest.Compare(b.Digest) })
+	for _, b := range g.blobs {
+		g.image.Blobs = append(g.image.Blobs, b.Digest)
+	}
+	return nil
+}
+
+// take adds what a root document reaches and is not there yet.
+func (g *gathered) take(ctx context.Context, root oci.Descriptor) (*oci.Closure, error) {
+	closure, err := oci.Walk(ctx, root, g.source.Document)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range closure.Nodes {
+		if !g.known[n.Digest] {
+			g.known[n.Digest] = true
+			g.nodes = append(g.nodes, n)
+		}
+	}
+	for _, b := range closure.Blobs {
+		if !g.known[b.Digest] {
+			g.known[b.Digest] = true
+			g.blobs = append(g.blobs, b)
+		}
+	}
+	return closure, nil
+}
+
+// referrers adds what refers to the nodes, and what refers to that.
+func (g *gathered) referrers(ctx context.Context, nodes []oci.Node, depth int) error {
+	if depth == maxReferrerDepth {
+		return nil
+	}
+	found, err := g.ask(ctx, nodes)
+	if err != nil {
+		return err
+	}
+	var next []oci.Node
+	for _, r := range found {
+		before := len(g.nodes)
+		if _, err := g.take(ctx, oci.Descriptor{MediaType: r.MediaType, Digest: r.Digest, Size: r.Size}); err != nil {
+			return fmt.Errorf("%s, which refers to %s: %w", r.Digest, r.Subject, err)
+		}
+		next = append(next, g.nodes[before:]...)
+		if !slices.Contains(g.image.Referrers, r) {
+			g.image.Referrers = append(g.image.Referrers, r)
+		}
+	}
+	if len(next) == 0 {
+		return nil
+	}
+	return g.referrers(ctx, next, depth+1)
+}
+
+// ask asks for the referrers of all nodes side by side, and returns them in order.
+func (g *gathered) ask(ctx context.Context, nodes []oci.Node) ([]manifest.Referrer, error) {
+	found := make([][]manifest.Referrer, len(nodes))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(8)
+	for i, n := range nodes {
+		group.Go(func() error {
+			var err error
+			found[i], err = g.source.Referrers(ctx, n.Descriptor)
+			slices.SortFunc(found[i], compareReferrers)
+			return err
+		})
+	}
+	err := group.Wait()
+	return slices.Concat(found...), err
+}
+
+func compareReferrers(a, b manifest.Referrer) int {
+	if c := strings.Compare(a.Tag, b.Tag); c != 0 {
+		return c
+	}
+	return a.Digest.Compare(b.Digest)
+}
+
+func describe(d oci.Descriptor) manifest.Descriptor {
+	return manifest.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size, ArtifactType: d.ArtifactType}
+}
+
+// readSmall fetches a config whole and proves it.
+func readSmall(ctx context.Context, source Source, d oci.Descriptor) ([]byte, error) {
+	if d.Size > oci.MaxConfig {
+		return nil, fmt.Errorf("%w: config %s has %d bytes, at most %d are allowed", ErrRejected, d.Digest, d.Size, oci.MaxConfig)
+	}
+	r, err := source.Open(ctx, d, 0, d.Size)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	raw := make([]byte, d.Size)
+	if _, err := io.ReadFull(r, raw); err != nil {
+		return nil, fmt.Errorf("reading config %s: %w", d.Digest, err)
+	}
+	if got := manifest.DigestOf(raw); got != d.Digest {
+		return nil, fmt.Errorf("%w: config %s has other bytes (%s)", ErrRejected, d.Digest, got)
+	}
+	return raw, nil
+}

@@ -1,0 +1,237 @@
+// Package volume cuts one long run of bytes, the space, into volume files of
+// fixed blocks, and reads the space back from them with every block proven by
+// its SHA-256 at the moment it is used.
+//
+// The space's byte at offset o stands in volume o / volume size; every volume
+// but the last has that size. A block is manifest.BlockSize bytes of one
+// volume, its last block perhaps fewer. blocks.bin lists the blocks' SHA-256
+// hashes, 32 bytes each, volume after volume.
+package volume
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+
+	"airlock/internal/manifest"
+)
+
+// DefaultSize is the largest volume in bytes that FAT32, exFAT, NTFS and discs
+// all take, in whole blocks.
+const DefaultSize int64 = 4092 << 20
+
+// BlocksPer returns how many blocks a volume of size bytes has.
+func BlocksPer(size int64) int64 { return (size + manifest.BlockSize - 1) / manifest.BlockSize }
+
+// Layout says how volumes are named and how large they are.
+type Layout struct {
+	Stem string // of the file names: stem.000.vol, stem.001.vol …
+	Size int64  // bytes of every volume but the last: whole blocks
+}
+
+// Name returns the name of volume i.
+func (l Layout) Name(i int) string { return fmt.Sprintf("%s.%03d.vol", l.Stem, i) }
+
+// Set is what a Writer wrote.
+type Set struct {
+	Volumes []manifest.Volume
+	Sums    manifest.Sums // SHA-256 of each volume
+	Blocks  []byte        // blocks.bin
+}
+
+// Writer writes a space as volumes. Hashing and writing run side by side, over
+// at most 16 MiB of blocks under way. A Writer serves one goroutine.
+type Writer struct {
+	layout Layout
+	create func(name string) (io.WriteCloser, error)
+	offset int64
+	fill   *block
+	free   chan *block
+	stages []chan *block
+	done   sync.WaitGroup
+
+	set    Set
+	sum    hash.Hash      // of the volume being hashed; the hashing stage's
+	file   io.WriteCloser // the volume being written; the writing stage's
+	mu     sync.Mutex
+	failed error
+}
+
+// block is up to BlockSize bytes on their way through the stages.
+type block struct {
+	data    []byte
+	volume  int
+	ends    bool // the volume ends with it
+	pending sync.WaitGroup
+}
+
+const underWay = 16
+
+// NewWriter returns a Writer that calls create for each volume in order and
+// closes it before the next is created.
+func NewWriter(layout Layout, create func(name string) (io.WriteCloser, error)) (*Writer, error) {
+	if layout.Size < manifest.BlockSize || layout.Size%manifest.BlockSize != 0 {
+		return nil, fmt.Errorf("volume size %d: want a positive multiple of %d bytes", layout.Size, int64(manifest.BlockSize))
+	}
+	w := &Writer{layout: layout, create: create, free: make(chan *block, underWay), sum: sha256.New()}
+	w.set.Sums = manifest.Sums{}
+	for range underWay {
+		w.free <- &block{data: make([]byte, 0, manifest.BlockSize)}
+	}
+	for _, step := range []func(*block){w.hashBlock, w.hashVolume, w.writeBlock} {
+		stage := make(chan *block, underWay)
+		w.stages = append(w.stages, stage)
+		w.done.Add(1)
+		go func() {
+			defer w.done.Done()
+			for b := range stage {
+				step(b)
+				b.pending.Done()
+			}
+		}()
+	}
+	return w, nil
+}
+
+// Offset returns how many bytes were written so far.
+func (w *Writer) Offset() int64 { return w.offset }
+
+// Write appends p to the space. An error of creating or writing a volume is
+// returned by a later Write or by Close.
+func (w *Writer) Write(p []byte) (int, error) {
+	written := 0
+	for len(p) > 0 {
+		if w.fill == nil {
+			if err := w.next(); err != nil {
+				return written, err
+			}
+		}
+		n := min(len(p), manifest.BlockSize-len(w.fill.data))
+		w.fill.data = append(w.fill.data, p[:n]...)
+		p, written, w.offset = p[n:], written+n, w.offset+int64(n)
+		if len(w.fill.data) == manifest.BlockSize {
+			w.send(w.offset%w.layout.Size == 0)
+		}
+	}
+	return written, nil
+}
+
+// next takes a free block to fill, waiting for one.
+func (w *Writer) next() error {
+	if err := w.err(); err != nil {
+		return err
+	}
+	if w.offset >= int64(manifest.MaxVolumes)*w.layout.Size {
+		return fmt.Errorf("more than %d volumes of %d bytes", manifest.MaxVolumes, w.layout.Size)
+	}
+	b := <-w.free
+	b.data, b.volume = b.data[:0], int(w.offset/w.layout.Size)
+	w.fill = b
+	return nil
+}
+
+func (w *Writer) send(ends bool) {
+	b := w.fill
+	w.fill, b.ends = nil, ends
+	b.pending.Add(len(w.stages))
+	for _, stage := range w.stages {
+		stage <- b
+	}
+	go func() {
+		b.pending.Wait()
+		w.free <- b
+	}()
+}
+
+// Close ends the last volume and returns what was written. The space must not
+// be empty. After an error the volumes are worthless; an open one is closed.
+func (w *Writer) Close() (*Set, error) {
+	if w.fill != nil {
+		w.send(true)
+	} else if w.offset == 0 {
+		w.fail(errors.New("an empty space has no volumes"))
+	} else if w.offset%w.layout.Size != 0 {
+		// The last block was full, but its volume was not.
+		w.stages[1] <- w.marker()
+		w.stages[2] <- w.marker()
+	}
+	for _, stage := range w.stages {
+		close(stage)
+	}
+	w.done.Wait()
+	if w.file != nil {
+		w.file.Close()
+	}
+	if err := w.err(); err != nil {
+		return nil, err
+	}
+	return &w.set, nil
+}
+
+// marker is an empty block that ends the last volume.
+func (w *Writer) marker() *block {
+	b := &block{volume: int(w.offset / w.layout.Size), ends: true}
+	b.pending.Add(1)
+	return b
+}
+
+func (w *Writer) hashBlock(b *block) {
+	sum := sha256.Sum256(b.data)
+	w.set.Blocks = append(w.set.Blocks, sum[:]...)
+}
+
+func (w *Writer) hashVolume(b *block) {
+	w.sum.Write(b.data)
+	if b.volume == len(w.set.Volumes) {
+		w.set.Volumes = append(w.set.Volumes, manifest.Volume{Name: w.layout.Name(b.volume)})
+	}
+	v := &w.set.Volumes[b.volume]
+	v.Size += int64(len(b.data))
+	if b.ends {
+		w.set.Sums[v.Name] = manifest.Digest(w.sum.Sum(nil))
+		w.sum.Reset()
+	}
+}
+
+func (w *Writer) writeBlock(b *block) {
+	if w.err() != nil {
+		return
+	}
+	if err := w.writeTo(b); err != nil {
+		w.fail(fmt.Errorf("writing %s: %w", w.layout.Name(b.volume), err))
+	}
+}
+
+func (w *Writer) writeTo(b *block) (err error) {
+	if w.file == nil {
+		if w.file, err = w.create(w.layout.Name(b.volume)); err != nil {
+			return err
+		}
+	}
+	if _, err := w.file.Write(b.data); err != nil {
+		return err
+	}
+	if b.ends {
+		file := w.file
+		w.file = nil
+		return file.Close()
+	}
+	return nil
+}
+
+func (w *Writer) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failed == nil {
+		w.failed = err
+	}
+}
+
+func (w *Writer) err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failed
+}
