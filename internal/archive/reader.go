@@ -90,11 +90,11 @@ func (r *Reader) Size(d manifest.Digest) (int64, bool) {
 
 // Packing says how a blob is packed.
 type Packing struct {
-	Digest manifest.Digest
-	Size   int64  // bytes of the blob
-	Packed int64  // bytes its content takes in the volumes
-	Recipe string // how it is rebuilt from its content
-	Frames string // how its content is stored
+	Digest manifest.Digest `json:"digest"`
+	Size   int64           `json:"size"`   // bytes of the blob
+	Packed int64           `json:"packed"` // bytes its content takes in the volumes
+	Recipe string          `json:"recipe"` // how it is rebuilt from its content
+	Frames string          `json:"frames"` // how its content is stored
 }
 
 // Packings returns how each blob is packed, by digest.

@@ -52,7 +52,7 @@ func NewRelease(ctx context.Context, blobs *archive.Reader) (*Release, error) {
 		}
 		r.Images = append(r.Images, *image)
 	}
-	return r, nil
+	return r, r.checkAll()
 }
 
 func (r *Release) image(ctx context.Context, listed *manifest.Image) (*Image, error) {
@@ -139,6 +139,12 @@ func (r *Release) Open(d oci.Descriptor) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("%w: blob %s with %d bytes is not in the bundle", ErrRejected, d.Digest, d.Size)
 	}
 	return r.blobs.Open(d.Digest)
+}
+
+// ReadAt fills p with a blob's bytes from offset off, proven by the blocks
+// they stand in but not by the blob's digest. Past the end it returns io.EOF.
+func (r *Release) ReadAt(d oci.Descriptor, p []byte, off int64) (int, error) {
+	return r.blobs.ReadAt(d.Digest, p, off)
 }
 
 // Blobs returns every config and layer of all images once, by digest.

@@ -130,7 +130,7 @@ func prove(t *testing.T, kit *bundletest.Kit, files fs.FS) error {
 		return err
 	}
 	defer blobs.Close()
-	if err := blobs.Space().Verify(t.Context(), progress.Discard); err != nil {
+	if err := blobs.Verify(t.Context(), progress.Discard); err != nil {
 		return err
 	}
 	_, err = load.NewRelease(t.Context(), blobs)

@@ -29,13 +29,20 @@ type Unverified struct {
 	Signatures []string // principals by the names of the signature files, sorted
 }
 
-// Read reads a bundle's texts without judging signatures. What it returns is
-// consistent (manifest.json has the listed hash), but anyone may have made it.
-func Read(fsys fs.FS) (*Unverified, error) {
+// ReadSums returns the bytes of SHA256SUMS, unjudged. Without that file a
+// bundle is ErrIncomplete.
+func ReadSums(fsys fs.FS) ([]byte, error) {
 	text, err := readFile(fsys, SumsName, MaxSums)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: there is no %s, which is written last", ErrIncomplete, SumsName)
 	}
+	return text, err
+}
+
+// Read reads a bundle's texts without judging signatures. What it returns is
+// consistent (manifest.json has the listed hash), but anyone may have made it.
+func Read(fsys fs.FS) (*Unverified, error) {
+	text, err := ReadSums(fsys)
 	if err != nil {
 		return nil, err
 	}
@@ -95,10 +102,7 @@ type Signed struct {
 // wraps ErrRejected or trust.ErrRejected; a bundle without SHA256SUMS is
 // ErrIncomplete.
 func Open(fsys fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Verified, error) {
-	text, err := readFile(fsys, SumsName, MaxSums)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: there is no %s, which is written last", ErrIncomplete, SumsName)
-	}
+	text, err := ReadSums(fsys)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package trust
 
 import (
 	"bytes"
-	"crypto/dsa" //lint:ignore SA1019 to show that such keys are refused
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -64,6 +63,15 @@ func TestGenerateAndLoad(t *testing.T) {
 			t.Errorf("fingerprint %q", key.Fingerprint())
 		}
 		sign(t, key)
+		if err := os.WriteFile(path+".pub", []byte(authorizedKey(newEd25519(t).pub, "somebody else")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if key, err = LoadKey(path, func(string) ([]byte, error) { return []byte(passphrase), nil }); err != nil {
+			t.Fatal(err)
+		}
+		if key.Comment() != "" {
+			t.Errorf("another key's comment %q is used", key.Comment())
+		}
 	}
 	for _, bad := range []string{"a\nb", "a\x00", "a\r", " a", "\xff"} {
 		if _, _, err := GenerateKey(bad, nil); err == nil {
@@ -183,11 +191,8 @@ func TestAgentKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var old dsa.PrivateKey
-	if err := dsa.GenerateParameters(&old.Parameters, rand.Reader, dsa.L1024N160); err != nil {
-		t.Fatal(err)
-	}
-	if err := dsa.GenerateKey(&old, rand.Reader); err != nil {
+	old, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
 		t.Fatal(err)
 	}
 	rsaPrivate, err := sharedRSA()
@@ -205,7 +210,7 @@ func TestAgentKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, add := range []agent.AddedKey{{PrivateKey: twin, Comment: "twin"}, {PrivateKey: rsaPrivate, Comment: "twin"}, {PrivateKey: &old, Comment: "old"}} {
+	for _, add := range []agent.AddedKey{{PrivateKey: twin, Comment: "twin"}, {PrivateKey: rsaPrivate, Comment: "twin"}, {PrivateKey: old, Comment: "old"}} {
 		if err := ring.Add(add); err != nil {
 			t.Fatal(err)
 		}
@@ -238,7 +243,7 @@ func TestAgentKey(t *testing.T) {
 		{"twin", "2 keys that"},
 		{"an", `no usable key "an"`},
 		{"ANA", "no usable key"},
-		{"old", "not usable: DSA"},
+		{"old", "not usable: RSA key of 2048 bits"},
 		{"SHA256:", "no usable key"},
 		{authorizedKey(newEd25519(t).pub, "ana"), "no usable key"},
 		{"absent.pub", "absent.pub"},

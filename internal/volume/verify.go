@@ -5,8 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-
-	"golang.org/x/sync/errgroup"
+	"hash"
 
 	"airlock/internal/manifest"
 	"airlock/internal/progress"
@@ -17,71 +16,95 @@ const maxDamage = 100
 
 // Verify reads every volume once and proves each block and the whole file's
 // SHA-256. It goes on past damage and returns all of it, each item wrapping
-// ErrDamaged and naming volume and block, up to a hundred items.
-func (r *Reader) Verify(ctx context.Context, show progress.Sink) error {
+// ErrDamaged and naming volume and block, up to a hundred items. Until damage
+// is found it calls each with the proven bytes of the space, in order; they
+// are each's until it returns.
+func (r *Reader) Verify(ctx context.Context, show progress.Sink, each func(data []byte) error) error {
 	var damage []error
 	for i := range r.volumes {
 		s := &r.volumes[i]
 		task := show.Start(s.name, s.size)
-		found, err := r.verifyVolume(ctx, s, task)
+		v := verifier{r: r, s: s, task: task, each: each, damage: damage, whole: sha256.New()}
+		err := v.run(ctx)
 		task.Done()
 		if err != nil {
 			return err
 		}
-		if damage = append(damage, found...); len(damage) >= maxDamage {
+		if damage = v.damage; len(damage) >= maxDamage {
 			return errors.Join(append(damage, fmt.Errorf("%w: and perhaps more", ErrDamaged))...)
 		}
 	}
 	return errors.Join(damage...)
 }
 
-// verifyVolume hashes one volume whole while other goroutines hash its blocks.
-func (r *Reader) verifyVolume(ctx context.Context, s *section, task progress.Task) ([]error, error) {
-	const workers = 4
-	type work struct {
-		index int64
-		data  []byte
-		err   error
-		ready chan struct{}
-	}
-	queue := make(chan *work, workers)
-	var group errgroup.Group
-	group.SetLimit(workers + 1)
-	free := make(chan []byte, 2*workers)
+// verifier proves one volume: blocks side by side, the whole in order.
+type verifier struct {
+	r      *Reader
+	s      *section
+	task   progress.Task
+	each   func([]byte) error
+	whole  hash.Hash
+	damage []error
+}
+
+// reading is a block that is being read and proven.
+type reading struct {
+	data []byte
+	err  chan error
+}
+
+const readAhead = 8
+
+func (v *verifier) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	queue := make(chan *reading, readAhead)
+	free := make(chan []byte, readAhead+2)
 	for range cap(free) {
 		free <- make([]byte, manifest.BlockSize)
 	}
-	var damage []error
-	group.Go(func() error {
-		whole := sha256.New()
-		for w := range queue {
-			<-w.ready
-			if w.err != nil {
-				damage = append(damage, w.err)
-			}
-			whole.Write(w.data)
-			task.Add(int64(len(w.data)))
-			free <- w.data[:cap(w.data)]
+	go v.read(ctx, queue, free)
+	for b := range queue {
+		if err := v.take(b); err != nil {
+			return err
 		}
-		if manifest.Digest(whole.Sum(nil)) != r.verified.Sum(s.name) && len(damage) == 0 {
-			damage = append(damage, fmt.Errorf("%w: volume %s has another SHA-256 than %s lists", ErrDamaged, s.name, manifest.SumsName))
-		}
-		return nil
-	})
-	for index := range BlocksPer(s.size) {
-		if ctx.Err() != nil {
-			break
-		}
-		size := min(manifest.BlockSize, s.size-index*manifest.BlockSize)
-		w := &work{index: index, data: (<-free)[:size], ready: make(chan struct{})}
-		group.Go(func() error {
-			w.err = r.readBlock(s, w.index, w.data)
-			close(w.ready)
-			return nil
-		})
-		queue <- w
+		free <- b.data[:manifest.BlockSize]
 	}
-	close(queue)
-	group.Wait()
-	return damage, ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if len(v.damage) == 0 && manifest.Digest(v.whole.Sum(nil)) != v.r.verified.Sum(v.s.name) {
+		v.damage = append(v.damage, fmt.Errorf("%w: volume %s has another SHA-256 than %s lists", ErrDamaged, v.s.name, manifest.SumsName))
+	}
+	return nil
+}
+
+// read has the volume's blocks read and proven, and queues them in order.
+func (v *verifier) read(ctx context.Context, queue chan<- *reading, free <-chan []byte) {
+	defer close(queue)
+	for index := range BlocksPer(v.s.size) {
+		select {
+		case <-ctx.Done():
+			return
+		case buffer := <-free:
+			size := min(manifest.BlockSize, v.s.size-index*manifest.BlockSize)
+			b := &reading{data: buffer[:size], err: make(chan error, 1)}
+			go func() { b.err <- v.r.readBlock(v.s, index, b.data) }()
+			queue <- b
+		}
+	}
+}
+
+// take uses the next block.
+func (v *verifier) take(b *reading) error {
+	err := <-b.err
+	v.task.Add(int64(len(b.data)))
+	if err != nil {
+		v.damage = append(v.damage, err)
+	}
+	if len(v.damage) > 0 {
+		return nil
+	}
+	v.whole.Write(b.data)
+	return v.each(b.data)
 }

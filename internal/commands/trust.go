@@ -1,0 +1,136 @@
+// Package commands holds what both programs offer on the command line: flags
+// about trust and registries, and the commands verify, inspect and list.
+package commands
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"airlock/internal/archive"
+	"airlock/internal/cli"
+	"airlock/internal/create"
+	"airlock/internal/dockertar"
+	"airlock/internal/layout"
+	"airlock/internal/load"
+	"airlock/internal/manifest"
+	"airlock/internal/media"
+	"airlock/internal/oci"
+	"airlock/internal/registry"
+	"airlock/internal/tarfs"
+	"airlock/internal/trust"
+	"airlock/internal/volume"
+)
+
+// Classes says which errors of Airlock's packages belong to which exit code.
+var classes = cli.Classes{
+	Rejected: []error{
+		manifest.ErrRejected, trust.ErrRejected, volume.ErrDamaged, archive.ErrMalformed, archive.ErrMismatch,
+		load.ErrRejected, load.ErrMoves, create.ErrRejected, oci.ErrMalformed, tarfs.ErrMalformed,
+		registry.ErrRejected, layout.ErrRejected, dockertar.ErrRejected,
+	},
+	Incomplete: []error{manifest.ErrIncomplete},
+}
+
+// Classes returns which errors belong to which exit code.
+func Classes() cli.Classes { return classes }
+
+// DefaultTrust is the list of trusted keys that is read without --trust. It is
+// one fixed place, so that no environment variable can name another.
+const DefaultTrust = "/etc/airlock/allowed_signers"
+
+const maxTrust = 1 << 20 // bytes of an allowed_signers file
+
+// Trust is the flag --trust.
+type Trust struct{ path string }
+
+// Add adds the flag to a command.
+func (t *Trust) Add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.path, "trust", "", "OpenSSH allowed_signers `FILE` of the keys to trust (default "+DefaultTrust+")")
+}
+
+// Given reports whether the flag was used or the default file exists.
+func (t *Trust) Given() bool {
+	if t.path != "" {
+		return true
+	}
+	_, err := os.Stat(DefaultTrust)
+	return err == nil
+}
+
+// Read reads the allowed signers.
+func (t *Trust) Read() (*trust.AllowedSigners, error) {
+	path := t.path
+	if path == "" {
+		path = DefaultTrust
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, cli.Hint(fmt.Errorf("no list of trusted keys: %w", err),
+			"ask each signer for the line that `bundle keygen` printed, write the lines to a file, and name it: --trust FILE")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxTrust {
+		return nil, fmt.Errorf("%s: %d bytes, at most %d are allowed", path, info.Size(), maxTrust)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	allowed, err := trust.ParseAllowedSigners(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return allowed, nil
+}
+
+// Registry is the flags about how registries are reached.
+type Registry struct{ options registry.Options }
+
+// Add adds the flags to a command.
+func (r *Registry) Add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringSliceVar(&r.options.CAFiles, "registry-ca", nil, "PEM `FILE` of a certificate authority to trust for registries")
+	f.StringVar(&r.options.CertFile, "registry-cert", "", "PEM `FILE` of a client certificate for registries")
+	f.StringVar(&r.options.KeyFile, "registry-key", "", "PEM `FILE` of the client certificate's key")
+	f.StringSliceVar(&r.options.PlainHTTP, "plain-http", nil, "`HOST[:PORT]` of a registry that speaks plain HTTP (loopback needs no mention)")
+	f.IntVar(&r.options.Parallel, "parallel", 0, "uploads to a registry side by side (default 4)")
+}
+
+// Client returns a client with the flags' settings.
+func (r *Registry) Client() (*registry.Client, error) { return registry.NewClient(r.options) }
+
+// Output is the flags --json and --quiet.
+type Output struct {
+	JSON  bool
+	Quiet bool
+}
+
+// Add adds the flags to a command.
+func (o *Output) Add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.JSON, "json", false, "print the result as JSON")
+	cmd.Flags().BoolVarP(&o.Quiet, "quiet", "q", false, "show no progress")
+}
+
+// printJSON prints v as JSON on standard output.
+func PrintJSON(cmd *cobra.Command, v any) error {
+	enc := json.NewEncoder(cmd.OutOrStdout())
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// OpenBundle opens the bundle that an argument names: a folder, a tar file or,
+// as "-", standard input, which is spooled in the folder spool.
+func OpenBundle(cmd *cobra.Command, path, spool string) (media.FS, error) {
+	if path == "-" {
+		return media.Receive(cmd.InOrStdin(), spool)
+	}
+	return media.Open(path)
+}

@@ -1,0 +1,145 @@
+package commands
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"airlock/internal/archive"
+	"airlock/internal/cli"
+	"airlock/internal/inspect"
+	"airlock/internal/load"
+	"airlock/internal/manifest"
+)
+
+// Verify returns the command verify of a program.
+func Verify(env *cli.Env, program string) *cobra.Command {
+	var trusted Trust
+	var output Output
+	var spool string
+	cmd := &cobra.Command{
+		Use:   "verify BUNDLE",
+		Short: "Prove every byte of a bundle and name what is wrong",
+		Long: `Proves that somebody you trust signed the bundle, that every file is as it was
+signed, and that every image is complete. BUNDLE is a folder, a tar file, or -
+for a tar stream on standard input.`,
+		Example: fmt.Sprintf("  %s verify /media/usb --trust allowed_signers", program),
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return verify(cmd, env, args[0], spool, &trusted, &output)
+		},
+	}
+	trusted.Add(cmd)
+	output.Add(cmd)
+	AddSpool(cmd, &spool)
+	return cmd
+}
+
+// AddSpool adds the flag that says where a stream is kept while it is read.
+func AddSpool(cmd *cobra.Command, spool *string) {
+	cmd.Flags().StringVar(spool, "spool", "", "`DIR` to keep a stream in while it is read, for BUNDLE \"-\" (default: this folder)")
+}
+
+func verify(cmd *cobra.Command, env *cli.Env, path, spool string, trusted *Trust, output *Output) error {
+	allowed, err := trusted.Read()
+	if err != nil {
+		return err
+	}
+	files, err := OpenBundle(cmd, path, spool)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	blobs, err := archive.Open(files, allowed, env.Now())
+	if err != nil {
+		return err
+	}
+	defer blobs.Close()
+	show, stop := cli.Progress(env.Stderr, output.Quiet)
+	err = blobs.Verify(cmd.Context(), show)
+	stop()
+	if err != nil {
+		return err
+	}
+	if _, err := load.NewRelease(cmd.Context(), blobs); err != nil {
+		return err
+	}
+	report := inspect.Of(blobs)
+	if output.JSON {
+		return PrintJSON(cmd, report)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s is whole and authentic: %s, root %s\n", report.Manifest.Title(), cli.Bytes(report.Manifest.SpaceSize()), report.Root)
+	return report.PrintSignatures(cmd.OutOrStdout())
+}
+
+// Inspect returns the command inspect of a program.
+func Inspect(env *cli.Env, program string) *cobra.Command {
+	return look(env, "inspect", "Show what a bundle holds and who signed it",
+		fmt.Sprintf("  %s inspect /media/usb\n  %s inspect /media/usb --trust allowed_signers --json", program, program),
+		func(cmd *cobra.Command, r *inspect.Report) error { return r.Print(cmd.OutOrStdout()) })
+}
+
+// List returns the command list of a program.
+func List(env *cli.Env, program string) *cobra.Command {
+	return look(env, "list", "List the images of a bundle", fmt.Sprintf("  %s list /media/usb", program),
+		func(cmd *cobra.Command, r *inspect.Report) error { return r.List(cmd.OutOrStdout()) })
+}
+
+// look returns a command that reports on a bundle without reading its volumes.
+func look(env *cli.Env, name, short, example string, show func(*cobra.Command, *inspect.Report) error) *cobra.Command {
+	var trusted Trust
+	var asJSON bool
+	var spool string
+	cmd := &cobra.Command{
+		Use:   name + " BUNDLE",
+		Short: short,
+		Long: short + `.
+With --trust (or ` + DefaultTrust + `) signatures are checked, and a
+bundle that nobody trusted has signed is refused. Without either, it shows what
+the bundle says of itself. The volumes are not read: that is what verify does.`,
+		Example: example,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			report, err := report(cmd, env, args[0], spool, &trusted)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return PrintJSON(cmd, report)
+			}
+			if !report.Proven {
+				fmt.Fprintf(env.Stderr, "%s: note: nothing of this is proven: no list of trusted keys was given (--trust FILE)\n", cmd.Root().Name())
+			}
+			return show(cmd, report)
+		},
+	}
+	trusted.Add(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	AddSpool(cmd, &spool)
+	return cmd
+}
+
+func report(cmd *cobra.Command, env *cli.Env, path, spool string, trusted *Trust) (*inspect.Report, error) {
+	files, err := OpenBundle(cmd, path, spool)
+	if err != nil {
+		return nil, err
+	}
+	defer files.Close()
+	if !trusted.Given() {
+		return inspect.Unproven(files)
+	}
+	allowed, err := trusted.Read()
+	if err != nil {
+		return nil, err
+	}
+	return inspect.Proven(files, allowed, env.Now())
+}
+
+// AsIncomplete explains a folder in which no bundle is complete.
+func AsIncomplete(err error, path string) error {
+	if errors.Is(err, manifest.ErrIncomplete) {
+		return cli.Hint(err, "in %q there is no complete bundle: creating or copying it was not finished; run that command again", path)
+	}
+	return err
+}
