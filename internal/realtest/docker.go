@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -31,20 +32,26 @@ type DockerDaemon struct {
 	dir string
 }
 
+// An EngineOption changes which engine a test gets.
+type EngineOption int
+
+// Alone asks for an engine of the test's own, also under [Main].
+const Alone EngineOption = 1
+
 // Docker returns an engine with the classic image store, in which an image is
 // known by the digest of its config: Debian's dockerd, overlay2. Under [Main]
 // it is shared, images of other tests included; otherwise it is the test's own.
-func Docker(t testing.TB) *DockerDaemon {
+func Docker(t testing.TB, options ...EngineOption) *DockerDaemon {
 	t.Helper()
 	needRoot(t, "dockerd")
 	needSystem(t, "dockerd", "containerd", "runc")
-	return attach(t, classic)
+	return attach(t, classic, options)
 }
 
 // DockerContainerd returns today's engine with containerd's image store, in
 // which an image is known by the digest of its manifest or index. Under [Main]
 // it is shared, images of other tests included; otherwise it is the test's own.
-func DockerContainerd(t testing.TB) *DockerDaemon {
+func DockerContainerd(t testing.TB, options ...EngineOption) *DockerDaemon {
 	t.Helper()
 	needRoot(t, "dockerd")
 	for _, name := range []string{"dockerd", "containerd", "containerd-shim-runc-v2"} {
@@ -53,13 +60,13 @@ func DockerContainerd(t testing.TB) *DockerDaemon {
 		}
 	}
 	needSystem(t, "runc", "jq")
-	return attach(t, today)
+	return attach(t, today, options)
 }
 
-func attach(t testing.TB, g generation) *DockerDaemon {
+func attach(t testing.TB, g generation, options []EngineOption) *DockerDaemon {
 	t.Helper()
 	cli := Tool(t, "docker")
-	e, err := engineFor(t, g)
+	e, err := engineFor(t, g, slices.Contains(options, Alone))
 	if err != nil {
 		t.Fatalf("starting a Docker engine: %v", err)
 	}
@@ -73,8 +80,8 @@ func attach(t testing.TB, g generation) *DockerDaemon {
 	}
 }
 
-func engineFor(t testing.TB, g generation) (*engine, error) {
-	if s := suite.Load(); s != nil {
+func engineFor(t testing.TB, g generation, alone bool) (*engine, error) {
+	if s := suite.Load(); s != nil && !alone {
 		e, err := s.engine(g)
 		if err == nil {
 			t.Cleanup(func() {

@@ -9,6 +9,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"time"
 )
 
@@ -40,6 +43,7 @@ func startEngine(g generation) (*engine, error) {
 		return nil, err
 	}
 	e := &engine{place: place, path: systemPath()}
+	place.elsewhere = e.shimSockets
 	find := findSystem
 	if g == today {
 		find, e.path = findBuilt, builtFolder()+":"+e.path
@@ -84,6 +88,23 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 		}
 		return conn.Close()
 	})
+}
+
+var shimSocket = regexp.MustCompile(`/run/containerd/s/[0-9a-f]{64}`)
+
+// shimSockets lists the sockets of containers' shims. Their folder is compiled
+// into containerd, and the state of each container names its own.
+func (e *engine) shimSockets() []string {
+	var sockets []string
+	for _, name := range []string{"address", "bootstrap.json"} {
+		files, _ := filepath.Glob(e.place.path("cstate", "io.containerd.runtime.v2.task", "*", "*", name))
+		for _, file := range files {
+			text, _ := os.ReadFile(file) // the container may just have ended
+			sockets = append(sockets, shimSocket.FindAllString(string(text), -1)...)
+		}
+	}
+	slices.Sort(sockets)
+	return slices.Compact(sockets)
 }
 
 func (e *engine) startDockerd(g generation, find func(string) (string, error)) error {

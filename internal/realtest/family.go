@@ -23,8 +23,8 @@ type relative struct {
 }
 
 // family returns the processes that the given ones started, and those that
-// name dir in their command line together with what they started. The given
-// ones are not in it.
+// name dir, unless it is empty, in their command line together with what they
+// started. The given ones are not in it.
 func family(roots []int, dir string) []relative {
 	all := processes()
 	in := map[int]bool{}
@@ -32,8 +32,7 @@ func family(roots []int, dir string) []relative {
 		in[pid] = true
 	}
 	for _, r := range all {
-		// A whole path element, so that al-12 does not find al-123.
-		if r.pid != os.Getpid() && (strings.Contains(r.command, dir+"/") || strings.Contains(r.command, dir+" ")) {
+		if dir != "" && r.pid != os.Getpid() && r.names(dir) {
 			in[r.pid] = true
 		}
 	}
@@ -48,6 +47,12 @@ func family(roots []int, dir string) []relative {
 	return slices.DeleteFunc(all, func(r relative) bool {
 		return !in[r.pid] || slices.Contains(roots, r.pid)
 	})
+}
+
+// names reports whether dir or something in it is in the command line. It
+// compares whole path elements, so that al-12 does not find al-123.
+func (r relative) names(dir string) bool {
+	return strings.Contains(r.command, dir+"/") || strings.Contains(r.command, dir+" ")
 }
 
 // processes lists the processes that are alive.

@@ -5,8 +5,10 @@ package realtest
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +20,9 @@ type place struct {
 	dir      string
 	lock     *os.File // held for as long as the folder is in use
 	programs []*program
+	// elsewhere, if not nil, lists files outside the folder that the programs
+	// made and may leave if they are killed.
+	elsewhere func() []string
 }
 
 const (
@@ -83,13 +88,16 @@ func (p *place) write(name, text string) (string, error) {
 func (p *place) logs() string {
 	var b strings.Builder
 	for _, g := range p.programs {
-		fmt.Fprintf(&b, "--- %s (process %d)\n%s\n", g.name, g.pid, tail(g.output(), 60))
+		fmt.Fprintf(&b, "--- %s (process %d)\n%s\n", g.name, g.pid, tail(g.output(), 40))
 	}
 	return b.String()
 }
 
+// tail returns the last lines of a log.
 func tail(text string, lines int) string {
 	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	// A registry says this of every request, and its access log has it too.
+	all = slices.DeleteFunc(all, func(line string) bool { return strings.Contains(line, `msg="response completed"`) })
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
@@ -101,12 +109,21 @@ func (p *place) end() error {
 		pids = append(pids, g.pid)
 	}
 	started := family(pids, p.dir)
+	var files []string
+	if p.elsewhere != nil {
+		files = p.elsewhere()
+	}
 	var errs []error
 	for i := len(p.programs) - 1; i >= 0; i-- {
 		errs = append(errs, p.programs[i].end())
 	}
 	// Shims and containers do not die with their daemon, and may be new.
 	errs = append(errs, killAll(append(started, family(nil, p.dir)...)))
+	for _, file := range files {
+		if err := os.Remove(file); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
 	errs = append(errs, clear(p.dir), p.lock.Close())
 	return errors.Join(errs...)
 }
@@ -140,7 +157,16 @@ func clear(dir string) error {
 			return fmt.Errorf("unmounting %q: %w", point, err)
 		}
 	}
-	err := os.RemoveAll(dir)
+	names, err := os.ReadDir(dir)
+	for _, name := range names {
+		// The lock's file goes last, so that a sweep finds what is left.
+		if name.Name() != lockName {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, name.Name())))
+		}
+	}
+	if err == nil {
+		err = os.RemoveAll(dir)
+	}
 	if left := mountsUnder(dir); len(left) > 0 {
 		return fmt.Errorf("mounts are left: %q", left)
 	}

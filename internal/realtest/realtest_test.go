@@ -3,10 +3,13 @@
 package realtest
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -41,12 +44,13 @@ func watched[S any](t *testing.T, start func(testing.TB) S) S {
 		}
 	})
 	t.Cleanup(late.cleanup)
+	oldDirs, oldPids := folders(), children()
 	s := start(late)
-	children := family([]int{os.Getpid()}, "/no/folder")
-	for _, r := range children {
-		pids = append(pids, r.pid)
+	dirs = slices.DeleteFunc(folders(), func(d string) bool { return slices.Contains(oldDirs, d) })
+	pids = slices.DeleteFunc(children(), func(p int) bool { return slices.Contains(oldPids, p) })
+	if len(pids) == 0 {
+		t.Error("no process was seen")
 	}
-	dirs = folders()
 	return s
 }
 
@@ -62,6 +66,14 @@ func (l *lateTB) cleanup() {
 	for _, call := range slices.Backward(l.calls) {
 		call()
 	}
+}
+
+func children() []int {
+	var pids []int
+	for _, r := range family([]int{os.Getpid()}, "") {
+		pids = append(pids, r.pid)
+	}
+	return pids
 }
 
 // folders lists the folders that this process holds.
@@ -123,6 +135,9 @@ func TestSweep(t *testing.T) {
 	if err := p.lock.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.MkdirAll(p.path("some", "data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	sweep("/tmp")
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("an abandoned folder was kept")
@@ -154,19 +169,51 @@ func TestToolPrefersBuilt(t *testing.T) {
 	}
 }
 
-// TestMissing runs itself in another process, since a test that fails as it
-// should cannot be told from one that fails.
+// child runs the calling test in another process, where inChild is true.
+func child(t *testing.T, env ...string) string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(append(os.Environ(), "REALTEST_CHILD=1"), env...)
+	out, _ := cmd.CombinedOutput() // the test judges by what was printed
+	return string(out)
+}
+
+func inChild() bool { return os.Getenv("REALTEST_CHILD") != "" }
+
 func TestMissing(t *testing.T) {
-	if os.Getenv("REALTEST_CHILD") != "" {
+	if inChild() {
 		Tool(t, "no-such-program")
 		t.Fatal("not reached")
 	}
 	for _, test := range []struct{ require, want string }{{"", "SKIP"}, {"all", "FAIL"}} {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestMissing$", "-test.v")
-		cmd.Env = append(os.Environ(), "REALTEST_CHILD=1", "AIRLOCK_REQUIRE="+test.require)
-		out, _ := cmd.CombinedOutput()
-		if !strings.Contains(string(out), "--- "+test.want+": TestMissing") || !strings.Contains(string(out), "no-such-program") {
+		out := child(t, "AIRLOCK_REQUIRE="+test.require)
+		if !strings.Contains(out, "--- "+test.want+": TestMissing") || !strings.Contains(out, "no-such-program") {
 			t.Errorf("AIRLOCK_REQUIRE=%q: want %s with a reason, got\n%s", test.require, test.want, out)
 		}
 	}
+}
+
+// TestBinaryThatDies has a test binary killed that has a server running.
+func TestBinaryThatDies(t *testing.T) {
+	if inChild() {
+		r := Registry(t)
+		fmt.Printf("\nserver %d %s\n", children()[0], filepath.Dir(r.Root))
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+	out := child(t)
+	var pid int
+	var dir string
+	_, line, _ := strings.Cut(out, "\nserver ")
+	if _, err := fmt.Sscanf(line, "%d %s", &pid, &dir); err != nil {
+		t.Fatalf("%v in\n%s", err, out)
+	}
+	defer os.RemoveAll(dir)
+	for range 200 {
+		if r, ok := processByID(pid); !ok || !r.names(dir) {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Errorf("server %d has outlived its test", pid)
 }

@@ -233,7 +233,7 @@ func (s *SSHServer) Log() string { return s.program.output() }
 // them; the server goes on. It returns how many processes there were.
 func (s *SSHServer) Cut() int {
 	s.t.Helper()
-	sessions := family([]int{s.program.pid}, "/no/folder")
+	sessions := family([]int{s.program.pid}, "")
 	if err := killAll(sessions); err != nil {
 		s.t.Fatalf("cutting sessions: %v", err)
 	}
