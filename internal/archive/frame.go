@@ -28,7 +28,7 @@ func newEncoder(workers int) (*encoder, error) {
 		return nil, err
 	}
 	full, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false),
-		zstd.WithEncoderConcurrency(workers), zstd.WithWindowSize(frameSize), zstd.WithLowerEncoderMem(true))
+		zstd.WithEncoderConcurrency(workers), zstd.WithWindowSize(frameSize), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true))
 	return &encoder{probe: probe, full: full}, err
 }
 

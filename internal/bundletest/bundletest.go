@@ -193,7 +193,7 @@ func NewKit(t testing.TB) *Kit {
 	must(t, err)
 	line, err := trust.AllowedSignersLine(Principal, manifest.Namespace, key.PublicKey())
 	must(t, err)
-	allowed, err := trust.ParseAllowedSigners([]byte(line + "\n"))
+	allowed, err := trust.ParseAllowedSigners([]byte(line))
 	must(t, err)
 	return &Kit{Key: key, Allowed: allowed}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -29,4 +30,12 @@ func ParseSize(s string) (int64, error) {
 		return 0, Usagef("size %q: want a number of bytes such as 4GiB, 700MB or 1048576", s)
 	}
 	return n * factor, nil
+}
+
+// Count returns "1 volume", "2 volumes".
+func Count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }

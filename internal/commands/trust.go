@@ -104,7 +104,7 @@ func (r *Registry) Add(cmd *cobra.Command) {
 }
 
 // Client returns a client with the flags' settings.
-func (r *Registry) Client() (*registry.Client, error) { return registry.NewClient(r.options) }
+func (r *Registry) Client() (*registry.Client, error) { return registry.New(r.options) }
 
 // Output is the flags --json and --quiet.
 type Output struct {

@@ -62,7 +62,7 @@ func Sign(sink Sink, sums []byte, s Signature) error {
 
 var readmeText = template.Must(template.New("README.txt").Parse(
 	`This folder is an Airlock bundle: release {{.Release}}, version {{.Version}}, made {{.Created}}.
-It carries {{len .Images}} container image(s) into an isolated network:
+It carries these container images into an isolated network:
 {{range .Images}}
   {{index .Names 0}}
     {{.Root.Digest}}{{end}}

@@ -109,7 +109,7 @@ func (r *Report) Print(w io.Writer) error {
 	if m.Expires != "" {
 		p.line("Expires   %s", m.Expires)
 	}
-	p.line("Volumes   %d with %s", len(m.Volumes), cli.Bytes(m.SpaceSize()))
+	p.line("Size      %s with %s", cli.Count(len(m.Volumes), "volume"), cli.Bytes(m.SpaceSize()))
 	r.printSignatures(p)
 	keys := slices.Sorted(func(yield func(string) bool) {
 		for key := range m.Annotations {
@@ -154,7 +154,7 @@ func (r *Report) printImage(p *printer, image *manifest.Image) {
 	if len(image.Platforms) > 0 {
 		p.line("Platforms %s", strings.Join(image.Platforms, ", "))
 	}
-	p.line("Parts     %d documents, %d blobs%s", len(image.Manifests), len(image.Blobs), r.sizeOf(image))
+	p.line("Parts     %s, %s%s", cli.Count(len(image.Manifests), "document"), cli.Count(len(image.Blobs), "blob"), r.sizeOf(image))
 	for _, ref := range image.Referrers {
 		what := ref.ArtifactType
 		if ref.Tag != "" {
@@ -188,7 +188,7 @@ func (r *Report) List(w io.Writer) error {
 	for i := range r.Manifest.Images {
 		image := &r.Manifest.Images[i]
 		for _, name := range image.Names {
-			fmt.Fprintln(table, cli.Printable(fmt.Sprintf("%s\t%s\t%s", name, image.Root.Digest, strings.Join(image.Platforms, ","))))
+			fmt.Fprintf(table, "%s\t%s\t%s\n", cli.Printable(name), image.Root.Digest, cli.Printable(strings.Join(image.Platforms, ",")))
 		}
 	}
 	return table.Flush()

@@ -71,10 +71,11 @@ func Parse(raw []byte) (*File, error) {
 	if err := dec.Decode(&File{}); !errors.Is(err, io.EOF) {
 		return nil, errors.New("more than one YAML document")
 	}
-	return f, f.check()
+	return f, f.Check()
 }
 
-func (f *File) check() error {
+// Check refuses a file that cannot become a bundle.
+func (f *File) Check() error {
 	if err := manifest.CheckLabel(f.Release); err != nil {
 		return fmt.Errorf("release: %w", err)
 	}

@@ -227,7 +227,7 @@ func (x *indexer) trailer() error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("reading the end of the tar archive: %w", err)
-	case at >= 0 && atEnd && at < x.window.size:
+	case at >= 0 && atEnd:
 		// An extension header is the last thing that is there.
 		return fmt.Errorf("tar archive ends behind a header: %w", io.ErrUnexpectedEOF)
 	case at >= 0:

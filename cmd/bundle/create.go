@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"airlock/internal/cli"
+	"airlock/internal/commands"
+	"airlock/internal/create"
+	"airlock/internal/manifest"
+	"airlock/internal/release"
+)
+
+// creation is the flags of create.
+type creation struct {
+	wish       wish
+	out        string
+	volumeSize string
+	key        signing
+	from       places
+	output     commands.Output
+}
+
+func createCommand(env *cli.Env) *cobra.Command {
+	var c creation
+	cmd := &cobra.Command{
+		Use:   "create [-f release.yaml | IMAGE@sha256:…] -o OUT",
+		Short: "Pull, pack and sign a release as a bundle",
+		Long: `Pulls every image of a locked release, or the images named by digest, with all
+platforms and all that refers to them (signatures, attestations, SBOMs), and
+writes them as a signed bundle to OUT: a folder, a file ending in .tar, or - for
+a tar stream on standard output.
+
+Images: host/path:tag@sha256:…, docker-daemon:name:tag, oci:DIR[:name],
+oci-archive:FILE[:name], docker-archive:FILE[:name].
+
+Only pinned images are packed. To pin: bundle lock.`,
+		Example: `  bundle create -f release.yaml -o /media/usb
+  bundle create $(bundle lock registry.example/web:1.4) -o out
+  bundle create -f release.yaml -o - | ssh far unbundle load - --to docker`,
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, env, args) },
+	}
+	c.wish.add(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&c.out, "output", "o", "", "`OUT`: a folder, a .tar file, or - for standard output")
+	f.StringVar(&c.volumeSize, "volume-size", "", "`SIZE` of a volume at most, such as 700MB (default 4092MiB; 64MiB in a tar)")
+	c.key.add(cmd)
+	c.from.add(cmd)
+	c.output.Add(cmd)
+	return cmd
+}
+
+func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
+	if c.out == "" {
+		return cli.Usagef("where to? -o OUT names a folder, a .tar file, or - for standard output")
+	}
+	file, base, err := c.wish.file(args)
+	if err != nil {
+		return err
+	}
+	signature, err := c.key.signature(env)
+	if err != nil {
+		return err
+	}
+	size, err := volumeSize(c.volumeSize, c.out)
+	if err != nil {
+		return err
+	}
+	if err := checkFree(c.out); err != nil {
+		return err
+	}
+	c.from.spool = spoolFor(c.out)
+	if err := c.from.open(base); err != nil {
+		return err
+	}
+	defer c.from.close()
+	created, err := c.wish.createdAt(env, file)
+	if err != nil {
+		return err
+	}
+	rel, err := c.release(cmd.Context(), file)
+	if err != nil {
+		return err
+	}
+	rel.Created = created
+	if rel.Sequence == 0 {
+		rel.Sequence = uint64(max(created.Unix(), 1))
+	}
+	contents, err := create.Collect(cmd.Context(), rel)
+	if err != nil {
+		return err
+	}
+	return c.write(cmd, env, contents, create.Options{VolumeSize: size, Signatures: []create.Signature{signature}})
+}
+
+// write writes the bundle and tells of it.
+func (c *creation) write(cmd *cobra.Command, env *cli.Env, contents *create.Contents, o create.Options) error {
+	target, err := openTarget(cmd, c.out, contents.MaxBundleSize())
+	if err != nil {
+		return err
+	}
+	show, stop := cli.Progress(env.Stderr, c.output.Quiet)
+	o.Progress = show
+	result, err := contents.Write(cmd.Context(), target.sink, o)
+	if err == nil {
+		err = target.finish(cmd.Context(), show)
+	} else {
+		err = errors.Join(err, target.abandon())
+	}
+	stop()
+	if err != nil {
+		return err
+	}
+	return c.tell(cmd, env, result, target, o.Signatures[0].Principal)
+}
+
+// created is create's result for programs.
+type created struct {
+	Release string          `json:"release"`
+	Version string          `json:"version"`
+	Root    manifest.Digest `json:"root"`
+	Images  int             `json:"images"`
+	Volumes int             `json:"volumes"`
+	Bytes   int64           `json:"bytes"` // of the volumes
+	Output  string          `json:"output"`
+	Signer  string          `json:"signer"`
+}
+
+func (c *creation) tell(cmd *cobra.Command, env *cli.Env, r *create.Result, t *target, signer string) error {
+	m := r.Manifest
+	if c.output.JSON && c.out != "-" {
+		return commands.PrintJSON(cmd, created{m.Release, m.Version, r.Root, len(m.Images), len(m.Volumes), m.SpaceSize(), c.out, signer})
+	}
+	w := cmd.OutOrStdout()
+	if c.out == "-" {
+		w = env.Stderr
+	}
+	_, err := fmt.Fprintf(w, "%s: %s, %s in %s, signed as %s, root %s\n%s\n",
+		m.Title(), cli.Count(len(m.Images), "image"), cli.Bytes(m.SpaceSize()), cli.Count(len(m.Volumes), "volume"), signer, r.Root, t.farewell)
+	return err
+}
+
+// release opens the images of a pinned release file.
+func (c *creation) release(ctx context.Context, f *release.File) (create.Release, error) {
+	r := create.Release{
+		Name: f.Release, Version: f.Version, Stream: f.Stream,
+		Epoch: max(f.Epoch, 1), Sequence: f.Sequence, Annotations: f.Annotations,
+	}
+	if r.Stream == "" {
+		r.Stream = f.Release
+	}
+	if f.Expires != "" {
+		expires, err := manifest.ParseTime(f.Expires)
+		if err != nil {
+			return r, err
+		}
+		r.Expires = expires
+	}
+	for _, image := range f.Images {
+		pin, err := image.Pin()
+		if err != nil {
+			return r, err
+		}
+		source, err := c.from.source(ctx, pin.Ref)
+		if err != nil {
+			return r, err
+		}
+		r.Images = append(r.Images, create.Image{Source: source, Names: pin.Names, Platforms: pin.Platforms})
+	}
+	return r, nil
+}
+
+func spoolFor(out string) string {
+	if out == "-" {
+		return "."
+	}
+	return filepath.Dir(filepath.Clean(out))
+}
+
+func isTar(out string) bool { return out == "-" || strings.HasSuffix(out, ".tar") }

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/crypto/ssh/agent"
+	"golang.org/x/term"
+
+	"airlock/internal/cli"
+	"airlock/internal/create"
+	"airlock/internal/trust"
+)
+
+// signing is the flags that say who signs with which key.
+type signing struct{ key, agent, as string }
+
+func (s *signing) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.key, "key", "", "`FILE` of the OpenSSH private key to sign with (default "+defaultKeyForHelp+")")
+	cmd.Flags().StringVar(&s.agent, "agent-key", "", "sign with the `KEY` that ssh-agent holds: its fingerprint (SHA256:…), comment or .pub file")
+	cmd.MarkFlagsMutuallyExclusive("key", "agent-key")
+	addAs(cmd, &s.as)
+}
+
+// signature returns the signature to be made. A key that cannot be used is
+// noticed here, before any work.
+func (s *signing) signature(env *cli.Env) (create.Signature, error) {
+	who, err := principal(s.as)
+	if err != nil {
+		return create.Signature{}, err
+	}
+	key, err := s.load(env)
+	if err != nil {
+		return create.Signature{}, err
+	}
+	return create.Signature{Principal: who, Signer: key}, nil
+}
+
+func (s *signing) load(env *cli.Env) (*trust.Key, error) {
+	if s.agent != "" {
+		return agentKey(s.agent)
+	}
+	path, err := keyPath(s.key)
+	if err != nil {
+		return nil, err
+	}
+	key, err := trust.LoadKey(path, func(prompt string) ([]byte, error) { return askPassphrase(env, prompt) })
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, cli.Hint(fmt.Errorf("no signing key: %w", err), "make one with `bundle keygen`, or name yours: --key FILE or --agent-key KEY")
+	}
+	return key, err
+}
+
+func agentKey(selector string) (*trust.Key, error) {
+	socket := os.Getenv("SSH_AUTH_SOCK")
+	if socket == "" {
+		return nil, cli.Hint(errors.New("no ssh-agent: SSH_AUTH_SOCK is not set"), "start one with: eval $(ssh-agent); ssh-add FILE")
+	}
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		return nil, fmt.Errorf("reaching ssh-agent: %w", err)
+	}
+	return trust.AgentKey(agent.NewClient(conn), selector)
+}
+
+// askPassphrase asks on the terminal, without echo.
+func askPassphrase(env *cli.Env, prompt string) ([]byte, error) {
+	in, ok := env.Stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return nil, cli.Hint(errors.New("the key has a passphrase, and there is no terminal to ask for it"),
+			"load the key into ssh-agent (ssh-add FILE) and sign with --agent-key")
+	}
+	fmt.Fprint(env.Stderr, prompt)
+	defer fmt.Fprintln(env.Stderr)
+	return term.ReadPassword(int(in.Fd()))
+}
+
+func newPassphrase(env *cli.Env) ([]byte, error) {
+	first, err := askPassphrase(env, "Passphrase for the new key: ")
+	if err != nil {
+		return nil, err
+	}
+	second, err := askPassphrase(env, "The same once more: ")
+	if err != nil {
+		return nil, err
+	}
+	if len(first) == 0 || !bytes.Equal(first, second) {
+		return nil, errors.New("the passphrases are empty or differ")
+	}
+	return first, nil
+}

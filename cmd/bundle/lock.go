@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"airlock/internal/cli"
+	"airlock/internal/manifest"
+	"airlock/internal/release"
+	"airlock/internal/transfer"
+)
+
+func lockCommand(env *cli.Env) *cobra.Command {
+	var file string
+	var from places
+	cmd := &cobra.Command{
+		Use:   "lock [-f release.yaml | IMAGE…]",
+		Short: "Pin the images of a release by digest",
+		Long: `Asks for the digest that each image of the release file stands for now and
+writes them to a lock beside it: release.lock.yaml beside release.yaml. What
+create packs is what the lock says, wherever the tags move.
+
+With images on the command line it prints each with its digest, for create.`,
+		Example: `  bundle lock -f release.yaml
+  bundle lock registry.example/web:1.4`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return lockImages(cmd, args, &from)
+			}
+			return lock(cmd, env, file, &from)
+		},
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "release.yaml", "release `FILE`")
+	from.add(cmd)
+	return cmd
+}
+
+func lock(cmd *cobra.Command, env *cli.Env, path string, from *places) error {
+	f, err := release.Read(path)
+	if err != nil {
+		return err
+	}
+	var refs []release.Ref
+	for _, image := range f.Images {
+		pin, err := image.Pin()
+		if err != nil {
+			return err
+		}
+		refs = append(refs, pin.Ref)
+	}
+	digests, err := resolve(cmd, refs, from, filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	text, err := f.Lock(digests, env.Now(), filepath.Base(path))
+	if err != nil {
+		return err
+	}
+	lockPath := release.LockPath(path)
+	dir, err := transfer.NewDir(filepath.Dir(lockPath))
+	if err != nil {
+		return err
+	}
+	if err := dir.Put(filepath.Base(lockPath), text); err != nil {
+		return err
+	}
+	for i, image := range f.Images {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\n", digests[i], cli.Printable(image.Image))
+	}
+	fmt.Fprintf(env.Stderr, "bundle: wrote %s\n", lockPath)
+	return nil
+}
+
+// lockImages prints images with the digests they stand for.
+func lockImages(cmd *cobra.Command, images []string, from *places) error {
+	var refs []release.Ref
+	for _, image := range images {
+		ref, err := release.ParseRef(image)
+		if err != nil {
+			return cli.Usagef("%s", err)
+		}
+		refs = append(refs, ref)
+	}
+	digests, err := resolve(cmd, refs, from, ".")
+	if err != nil {
+		return err
+	}
+	for i, ref := range refs {
+		ref.Digest = digests[i]
+		fmt.Fprintln(cmd.OutOrStdout(), ref)
+	}
+	return nil
+}
+
+// resolve asks for the digest of every image. Paths are taken from base.
+func resolve(cmd *cobra.Command, refs []release.Ref, from *places, base string) ([]manifest.Digest, error) {
+	from.spool = "."
+	if err := from.open(base); err != nil {
+		return nil, err
+	}
+	defer from.close()
+	digests := make([]manifest.Digest, len(refs))
+	group, ctx := errgroup.WithContext(cmd.Context())
+	group.SetLimit(4)
+	for i, ref := range refs {
+		group.Go(func() error {
+			source, err := from.source(ctx, ref)
+			if err != nil {
+				return err
+			}
+			root, err := source.Resolve(ctx)
+			digests[i] = root.Digest
+			return err
+		})
+	}
+	return digests, group.Wait()
+}

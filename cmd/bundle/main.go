@@ -1,0 +1,10 @@
+// Command bundle is the connected side of Airlock: it pins, pulls, packs and
+// signs container releases.
+package main
+
+import (
+	"airlock/internal/cli"
+	"airlock/internal/commands"
+)
+
+func main() { cli.Main(commands.Classes(), root) }

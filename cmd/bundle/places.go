@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"airlock/internal/commands"
+	"airlock/internal/create"
+	"airlock/internal/daemon"
+	"airlock/internal/dockertar"
+	"airlock/internal/layout"
+	"airlock/internal/progress"
+	"airlock/internal/registry"
+	"airlock/internal/release"
+	"airlock/internal/tarfs"
+)
+
+// places opens images wherever they are, each file and client once.
+type places struct {
+	registries commands.Registry
+	dockerHost string
+
+	client  *registry.Client
+	base    string // folder that relative paths are taken from
+	spool   string // folder for what has to be spooled
+	mu      sync.Mutex
+	closers []io.Closer
+}
+
+func (p *places) add(cmd *cobra.Command) {
+	p.registries.Add(cmd)
+	addDockerHost(cmd, &p.dockerHost)
+}
+
+func addDockerHost(cmd *cobra.Command, host *string) {
+	cmd.Flags().StringVar(host, "docker-host", "", "`URL` of the Docker Engine (default: $DOCKER_HOST or the local socket)")
+}
+
+// open makes the places usable. Paths in references are taken from the folder
+// base; spool is where a docker save stream is kept while it is read.
+func (p *places) open(base string) (err error) {
+	p.base = base
+	p.client, err = p.registries.Client()
+	return err
+}
+
+func (p *places) close() {
+	for _, c := range p.closers {
+		c.Close()
+	}
+}
+
+func (p *places) keep(c io.Closer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closers = append(p.closers, c)
+}
+
+// source returns the image that ref names.
+func (p *places) source(ctx context.Context, ref release.Ref) (create.Source, error) {
+	switch ref.Transport {
+	case release.Registry:
+		name := ref.Name
+		if !ref.Digest.IsZero() {
+			name += "@" + ref.Digest.String()
+		}
+		return p.client.Image(name)
+	case release.DockerDaemon:
+		return p.fromDaemon(ctx, ref)
+	}
+	path := ref.Path
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(p.base, path)
+	}
+	source, err := p.fromFile(ctx, path, ref)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", ref, err)
+	}
+	return source, nil
+}
+
+func (p *places) fromDaemon(ctx context.Context, ref release.Ref) (create.Source, error) {
+	engine, err := daemon.Open(ctx, p.dockerHost)
+	if err != nil {
+		return nil, err
+	}
+	p.keep(engine)
+	saved, err := engine.Save(ctx, ref.Name, p.spool, progress.Discard)
+	if err != nil {
+		return nil, err
+	}
+	p.keep(saved)
+	files, err := tarfs.NewWithLinks(saved, saved.Size)
+	if err != nil {
+		return nil, err
+	}
+	name := ref.Name
+	if saved.Documents {
+		name = "@" + saved.ID.String()
+	}
+	return openPinned(ctx, files, name, ref)
+}
+
+// fromFile opens an image of a file or folder.
+func (p *places) fromFile(ctx context.Context, path string, ref release.Ref) (create.Source, error) {
+	name := ref.Name
+	if !ref.Digest.IsZero() {
+		name = "@" + ref.Digest.String()
+	}
+	switch ref.Transport {
+	case release.DockerArchive:
+		return p.fromDockerArchive(ctx, path, ref)
+	case release.OCIArchive:
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		p.keep(f)
+		info, err := f.Stat()
+		if err != nil {
+			return nil, err
+		}
+		files, err := tarfs.New(f, info.Size())
+		if err != nil {
+			return nil, err
+		}
+		return layout.Open(files, name)
+	case release.OCILayout:
+		root, err := os.OpenRoot(path)
+		if err != nil {
+			return nil, err
+		}
+		p.keep(root)
+		return layout.Open(root.FS(), name)
+	}
+	return nil, errors.New("unknown transport " + string(ref.Transport))
+}
+
+func (p *places) fromDockerArchive(ctx context.Context, path string, ref release.Ref) (create.Source, error) {
+	files, closer, err := dockertar.OpenFile(ctx, path, p.spool)
+	if err != nil {
+		return nil, err
+	}
+	p.keep(closer)
+	return openPinned(ctx, files, ref.Name, ref)
+}
+
+// openPinned opens an image of a docker save archive, and refuses it if it is
+// not the one that ref pins.
+func openPinned(ctx context.Context, files fs.FS, name string, ref release.Ref) (create.Source, error) {
+	source, err := dockertar.Open(files, name)
+	if err != nil {
+		return nil, err
+	}
+	root, err := source.Resolve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !ref.Digest.IsZero() && root.Digest != ref.Digest {
+		return nil, fmt.Errorf("%w: the image there is %s", create.ErrRejected, root.Digest)
+	}
+	return source, nil
+}

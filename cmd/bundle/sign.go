@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"airlock/internal/cli"
+	"airlock/internal/commands"
+	"airlock/internal/create"
+	"airlock/internal/inspect"
+	"airlock/internal/manifest"
+	"airlock/internal/media"
+	"airlock/internal/transfer"
+)
+
+func signCommand(env *cli.Env) *cobra.Command {
+	var key signing
+	cmd := &cobra.Command{
+		Use:   "sign BUNDLE",
+		Short: "Add your signature to a bundle that is there",
+		Long: `Adds a second person's signature: one small file beside the others, while
+nothing of what is there changes. It shows what you sign. BUNDLE is a folder.`,
+		Example: "  bundle sign /media/usb --as bo --key ~/.ssh/id_ed25519",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return sign(cmd, env, args[0], &key) },
+	}
+	key.add(cmd)
+	return cmd
+}
+
+func sign(cmd *cobra.Command, env *cli.Env, path string, key *signing) error {
+	if info, err := os.Stat(path); err != nil {
+		return err
+	} else if !info.IsDir() {
+		return cli.Usagef("%q is not a folder; a signature can only be added to one", path)
+	}
+	files, err := media.Open(path)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	report, err := inspect.Unproven(files)
+	if err != nil {
+		return commands.AsIncomplete(err, path)
+	}
+	signature, err := key.signature(env)
+	if err != nil {
+		return err
+	}
+	if err := report.Print(env.Stderr); err != nil {
+		return err
+	}
+	sums, err := manifest.ReadSums(files)
+	if err != nil {
+		return err
+	}
+	if manifest.DigestOf(sums) != report.Root {
+		return fmt.Errorf("%w: %s changed while it was read", manifest.ErrRejected, manifest.SumsName)
+	}
+	dir, err := transfer.NewDir(path)
+	if err != nil {
+		return err
+	}
+	if err := create.Sign(dir, sums, signature); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "signed %s as %s\n", report.Root, signature.Principal)
+	return err
+}

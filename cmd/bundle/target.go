@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"airlock/internal/cli"
+	"airlock/internal/create"
+	"airlock/internal/manifest"
+	"airlock/internal/progress"
+	"airlock/internal/transfer"
+	"airlock/internal/volume"
+)
+
+// target is where a bundle is written.
+type target struct {
+	sink     create.Sink
+	finish   func(context.Context, progress.Sink) error // after the last file
+	abandon  func() error                               // instead of finish, after an error
+	farewell string                                     // what to tell then
+}
+
+// checkFree refuses an output that holds something else, before any work.
+func checkFree(out string) error {
+	switch {
+	case out == "-":
+		return nil
+	case isTar(out):
+		if _, err := os.Lstat(out); err == nil {
+			return cli.Hint(fmt.Errorf("%q: %w", out, fs.ErrExist), "choose another file, or remove this one")
+		}
+		return nil
+	}
+	_, err := os.Lstat(filepath.Join(out, manifest.SumsName))
+	if err == nil {
+		return cli.Hint(fmt.Errorf("%q holds a bundle already, and nothing of it is overwritten", out),
+			"choose another folder, such as -o %s", filepath.Join(out, "next"))
+	}
+	return nil
+}
+
+func openTarget(cmd *cobra.Command, out string, size int64) (*target, error) {
+	if out == "-" {
+		return streamTarget(cmd)
+	}
+	if err := checkSpace(out, size); err != nil {
+		return nil, err
+	}
+	if isTar(out) {
+		return tarTarget(out)
+	}
+	return dirTarget(out)
+}
+
+func checkSpace(out string, size int64) error {
+	free, err := transfer.FreeSpace(out)
+	if err != nil {
+		return err
+	}
+	if free < size {
+		return cli.Hint(fmt.Errorf("%q has %s free, and the bundle takes up to %s", out, cli.Bytes(free), cli.Bytes(size)),
+			"make room, or choose another place with -o OUT")
+	}
+	return nil
+}
+
+func streamTarget(cmd *cobra.Command) (*target, error) {
+	w := cmd.OutOrStdout()
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return nil, cli.Usagef("a bundle is not written to a terminal; redirect or pipe standard output")
+	}
+	t := transfer.NewTar(w)
+	return &target{
+		sink:     t,
+		finish:   func(context.Context, progress.Sink) error { return t.Close() },
+		abandon:  func() error { return nil },
+		farewell: "written to standard output",
+	}, nil
+}
+
+// tarTarget writes beside the file and gives it its name at the end.
+func tarTarget(out string) (*target, error) {
+	partial := out + ".partial"
+	f, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	t := transfer.NewTar(f)
+	return &target{
+		sink: t,
+		finish: func(context.Context, progress.Sink) error {
+			if err := errors.Join(t.Close(), f.Sync(), f.Close()); err != nil {
+				return err
+			}
+			if err := os.Rename(partial, out); err != nil {
+				return err
+			}
+			return syncDir(filepath.Dir(out))
+		},
+		abandon:  func() error { return errors.Join(f.Close(), os.Remove(partial)) },
+		farewell: "written to " + out,
+	}, nil
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func dirTarget(out string) (*target, error) {
+	dir, err := transfer.NewDir(out)
+	if err != nil {
+		return nil, err
+	}
+	if err := removeStale(out); err != nil {
+		return nil, err
+	}
+	return &target{
+		sink:     dir,
+		finish:   func(context.Context, progress.Sink) error { return dir.Sync() },
+		abandon:  func() error { return nil },
+		farewell: "written to " + out,
+	}, nil
+}
+
+// removeStale removes signatures that a run that was broken off has left: they
+// are over other bytes than the ones to come.
+func removeStale(out string) error {
+	entries, err := os.ReadDir(out)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if _, ok := manifest.SignaturePrincipal(e.Name()); !ok {
+			continue
+		}
+		if err := os.Remove(filepath.Join(out, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// volumeSize reads the flag: whole blocks, rounded down.
+func volumeSize(flag, out string) (int64, error) {
+	size := volume.DefaultSize
+	if isTar(out) {
+		size = transfer.MaxTarFile
+	}
+	if flag == "" {
+		return size, nil
+	}
+	n, err := cli.ParseSize(flag)
+	if err != nil {
+		return 0, err
+	}
+	if isTar(out) && n > size {
+		return 0, cli.Usagef("--volume-size %s: in a tar, volumes have at most %s, because their size must be known before their bytes", flag, cli.Bytes(size))
+	}
+	if n = n / manifest.BlockSize * manifest.BlockSize; n == 0 {
+		return 0, cli.Usagef("--volume-size %s: want at least 1MiB", flag)
+	}
+	return n, nil
+}
