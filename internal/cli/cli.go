@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -50,7 +51,13 @@ func Main(classes Classes, root func(*Env) *cobra.Command) {
 	os.Exit(run(classes, root))
 }
 
+// memoryLimit is how many bytes the garbage collector lets the process grow
+// to, well under the 256 MiB that are promised. What is in use at once is
+// bounded where it is used.
+const memoryLimit = 192 << 20
+
 func run(classes Classes, root func(*Env) *cobra.Command) int {
+	debug.SetMemoryLimit(memoryLimit)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	go func() {

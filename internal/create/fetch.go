@@ -19,8 +19,8 @@ const segmentSize = 8 << 20
 
 // Bounds of what is fetched ahead of the packing.
 const (
-	maxFetching = 6                // requests under way
-	maxFetched  = 10 * segmentSize // bytes of segments under way or waiting
+	maxFetching = 6               // requests under way
+	maxFetched  = 8 * segmentSize // bytes of segments under way or waiting
 )
 
 // segment is bytes [from, to) of an item.
@@ -38,6 +38,7 @@ type fetcher struct {
 	queue    chan *segment // in the items' order
 	memory   *semaphore.Weighted
 	requests *semaphore.Weighted
+	free     chan []byte // buffers of segmentSize bytes to be used again
 	running  sync.WaitGroup
 
 	mu       sync.Mutex
@@ -51,6 +52,7 @@ func fetch(ctx context.Context, items []item) *fetcher {
 		queue:    make(chan *segment, 256),
 		memory:   semaphore.NewWeighted(maxFetched),
 		requests: semaphore.NewWeighted(maxFetching),
+		free:     make(chan []byte, maxFetched/segmentSize),
 		noRanges: map[Source]bool{},
 	}
 	f.running.Add(1)
@@ -133,7 +135,7 @@ func (f *fetcher) fetchRange(it *item, s *segment) {
 		defer r.Close()
 	}
 	if err == nil {
-		err = s.read(r)
+		err = f.read(s, r)
 	}
 	s.err = err
 }
@@ -154,17 +156,41 @@ func (f *fetcher) fetchStream(it *item, segments <-chan *segment) {
 			_, err = io.CopyN(io.Discard, r, s.from-at)
 		}
 		if err == nil {
-			err = s.read(r)
+			err = f.read(s, r)
 		}
 		s.err, at = err, s.to
 		close(s.ready)
 	}
 }
 
-func (s *segment) read(r io.Reader) error {
-	s.data = make([]byte, s.to-s.from)
+func (f *fetcher) read(s *segment, r io.Reader) error {
+	s.data = f.buffer(s.to - s.from)
 	_, err := io.ReadFull(r, s.data)
 	return err
+}
+
+// buffer returns n bytes of memory: of a used buffer, if more than a little is wanted.
+func (f *fetcher) buffer(n int64) []byte {
+	if n <= segmentSize/8 {
+		return make([]byte, n)
+	}
+	select {
+	case b := <-f.free:
+		return b[:n]
+	default:
+		return make([]byte, n, segmentSize)
+	}
+}
+
+// release gives a segment's memory back.
+func (f *fetcher) release(data []byte) {
+	f.memory.Release(int64(len(data)))
+	if cap(data) == segmentSize {
+		select {
+		case f.free <- data:
+		default:
+		}
+	}
 }
 
 // next returns the bytes of an item. Items have to be taken in order, each
@@ -175,8 +201,8 @@ func (f *fetcher) next(it item, total progress.Task) io.Reader {
 
 type itemReader struct {
 	f     *fetcher
-	raw   []byte // fetched, to be handed out
-	held  int64  // bytes of memory to be released when raw is empty
+	raw   []byte // to be handed out
+	held  []byte // the segment that raw is of; nil: of none
 	left  int64
 	total progress.Task
 }
@@ -193,9 +219,9 @@ func (r *itemReader) Read(p []byte) (int, error) {
 	n := copy(p, r.raw)
 	r.raw, r.left = r.raw[n:], r.left-int64(n)
 	r.total.Add(int64(n))
-	if len(r.raw) == 0 {
-		r.f.memory.Release(r.held)
-		r.held = 0
+	if len(r.raw) == 0 && r.held != nil {
+		r.f.release(r.held)
+		r.held = nil
 	}
 	return n, nil
 }
@@ -211,8 +237,7 @@ func (r *itemReader) load() error {
 		if s.err != nil {
 			return fmt.Errorf("bytes %d to %d: %w", s.from, s.to, s.err)
 		}
-		r.raw, r.held = s.data, int64(len(s.data))
-		s.data = nil
+		r.raw, r.held = s.data, s.data
 		return nil
 	case <-r.f.ctx.Done():
 		return r.f.ctx.Err()
