@@ -32,8 +32,12 @@ type kit struct {
 	contents   []contentSpec
 	blobs      []blobSpec // nil: each content as it is
 	m          manifest.Manifest
-	volumeSize int // zero: one volume
+	volumeSize int   // zero: one volume
+	cutAt      []int // sizes of the first volumes, if they are to be uneven
 	readme     string
+
+	raw      []byte // a whole space, instead of contents
+	rawIndex manifest.Extent
 
 	bendIndex    func([]byte) []byte
 	bendManifest func(*manifest.Manifest)
@@ -128,6 +132,15 @@ func (k *kit) setImage(t testing.TB, s *bundletest.Source) {
 	k.m.Images = []manifest.Image{image}
 }
 
+// keepBlobs lists each content as a blob, so that contents can change.
+func (k *kit) keepBlobs() {
+	k.blobs = nil
+	for i, c := range k.contents {
+		k.blobs = append(k.blobs, blobSpec{digest: c.digest, content: uint64(i)})
+	}
+	slices.SortFunc(k.blobs, func(a, b blobSpec) int { return bytes.Compare(a.digest[:], b.digest[:]) })
+}
+
 // add appends a content in one frame.
 func (k *kit) add(t testing.TB, data []byte) {
 	t.Helper()
@@ -149,7 +162,7 @@ func encodeFrame(t testing.TB, data []byte) frameSpec {
 
 func compress(t testing.TB, data []byte, more ...zstd.EOption) []byte {
 	t.Helper()
-	options := append([]zstd.EOption{zstd.WithEncoderCRC(false), zstd.WithWindowSize(2 << 20), zstd.WithLowerEncoderMem(true)}, more...)
+	options := append([]zstd.EOption{zstd.WithEncoderCRC(false), zstd.WithWindowSize(2 << 20), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true)}, more...)
 	e, err := zstd.NewWriter(nil, options...)
 	must(t, err)
 	defer e.Close()
@@ -160,8 +173,10 @@ func compress(t testing.TB, data []byte, more ...zstd.EOption) []byte {
 func (k *kit) space() (frames, index []byte) {
 	index = append(index, "airlock-index-v1\n"...)
 	index = binary.AppendUvarint(index, uint64(len(k.contents)))
-	blobs := slices.Clone(k.blobs)
-	for i, c := range k.contents {
+	if k.blobs == nil {
+		k.keepBlobs()
+	}
+	for _, c := range k.contents {
 		index = append(index, c.digest[:]...)
 		index = binary.AppendUvarint(index, c.size)
 		index = binary.AppendUvarint(index, uint64(len(c.frames)))
@@ -177,15 +192,9 @@ func (k *kit) space() (frames, index []byte) {
 			}
 			frames = append(frames, f.data...)
 		}
-		if k.blobs == nil {
-			blobs = append(blobs, blobSpec{digest: c.digest, content: uint64(i)})
-		}
 	}
-	if k.blobs == nil {
-		slices.SortFunc(blobs, func(a, b blobSpec) int { return bytes.Compare(a.digest[:], b.digest[:]) })
-	}
-	index = binary.AppendUvarint(index, uint64(len(blobs)))
-	for _, b := range blobs {
+	index = binary.AppendUvarint(index, uint64(len(k.blobs)))
+	for _, b := range k.blobs {
 		index = append(index, b.digest[:]...)
 		index = append(index, b.recipe)
 		index = binary.AppendUvarint(index, b.content)
@@ -196,11 +205,15 @@ func (k *kit) space() (frames, index []byte) {
 // make returns the bundle's files.
 func (k *kit) make(t testing.TB) map[string][]byte {
 	t.Helper()
-	frames, index := k.space()
-	index = bend(k.bendIndex, index)
-	space := append(frames, index...)
 	m := k.m
-	m.Index = manifest.Extent{Offset: int64(len(frames)), Size: int64(len(index)), Digest: sha256.Sum256(index)}
+	space := k.raw
+	m.Index = k.rawIndex
+	if space == nil {
+		frames, index := k.space()
+		index = bend(k.bendIndex, index)
+		space = append(frames, index...)
+		m.Index = manifest.Extent{Offset: int64(len(frames)), Size: int64(len(index)), Digest: sha256.Sum256(index)}
+	}
 	files, blocks := k.cut(&m, space)
 	if k.bendManifest != nil {
 		k.bendManifest(&m)
@@ -232,11 +245,7 @@ func (k *kit) make(t testing.TB) map[string][]byte {
 // cut cuts the space into volumes and blocks.
 func (k *kit) cut(m *manifest.Manifest, space []byte) (files map[string][]byte, blocks []byte) {
 	files = map[string][]byte{}
-	size := k.volumeSize
-	if size == 0 {
-		size = len(space)
-	}
-	for i, part := range slices.Collect(slices.Chunk(space, size)) {
+	for i, part := range k.parts(space) {
 		name := fmt.Sprintf("shop-1.0.%03d.vol", i)
 		files[name] = part
 		m.Volumes = append(m.Volumes, manifest.Volume{Name: name, Size: int64(len(part))})
@@ -246,6 +255,19 @@ func (k *kit) cut(m *manifest.Manifest, space []byte) (files map[string][]byte, 
 		}
 	}
 	return files, blocks
+}
+
+// parts returns the bytes of each volume.
+func (k *kit) parts(space []byte) [][]byte {
+	var all [][]byte
+	for _, size := range k.cutAt {
+		all, space = append(all, space[:size]), space[size:]
+	}
+	size := k.volumeSize
+	if size == 0 {
+		size = len(space)
+	}
+	return slices.AppendSeq(all, slices.Chunk(space, size))
 }
 
 func bend[T any](f func(T) T, v T) T {

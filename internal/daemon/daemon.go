@@ -53,6 +53,10 @@ const (
 	apiReferrers = "1.56" // load keeps what refers to an image, without making an image of it
 )
 
+// parallel is how many images are sent at a time. While the Engine registers
+// the layers of one, the next is inflated and sent.
+const parallel = 3
+
 // Engine is a Docker Engine that answered. It implements load.Destination.
 type Engine struct {
 	api      *client.Client
@@ -60,6 +64,7 @@ type Engine struct {
 	version  string // of the Engine, for people
 	platform oci.Platform
 	store    store
+	parallel int // images that are sent at a time
 }
 
 // store is how an Engine keeps images.
@@ -100,7 +105,7 @@ func Open(ctx context.Context, host string) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("docker engine %q: %w", place, err)
 	}
-	e := &Engine{api: api, host: place}
+	e := &Engine{api: api, host: place, parallel: parallel}
 	if err := e.ask(ctx); err != nil {
 		api.Close()
 		return nil, fmt.Errorf("docker engine %q: %w", place, err)

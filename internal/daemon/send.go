@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -18,10 +17,6 @@ import (
 	"airlock/internal/manifest"
 	"airlock/internal/progress"
 )
-
-// maxParallel is how many images are sent at a time. While the Engine
-// registers the layers of one, the next is inflated and sent.
-const maxParallel = 4
 
 // job is an image to be sent.
 type job struct {
@@ -62,7 +57,7 @@ func (e *Engine) check(ctx context.Context, r *release, p *load.Plan) error {
 // one that waits for another never keeps that one from starting.
 func (e *Engine) sendAll(ctx context.Context, jobs []*job, show progress.Sink) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(min(maxParallel, max(2, runtime.GOMAXPROCS(0))))
+	group.SetLimit(e.parallel)
 	for _, j := range jobs {
 		group.Go(func() error {
 			task := show.Start(j.name, j.bytes)

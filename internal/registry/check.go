@@ -45,7 +45,7 @@ func (d *Destination) Check(ctx context.Context, r *load.Release, _ *load.Plan) 
 
 // check fetches a document by a tag or digest.
 func (t *target) check(ctx context.Context, name string, n oci.Node) error {
-	raw, mediaType, err := t.repo.document(ctx, name)
+	raw, mediaType, err := t.repo.document(ctx, name, acceptDocuments)
 	if err == nil {
 		if got := manifest.DigestOf(raw); got != n.Digest {
 			err = otherBytes(got)

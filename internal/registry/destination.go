@@ -42,12 +42,9 @@ func (c *Client) Destination(host, prefix string) *Destination {
 	if host == dockerHost {
 		only = dockerIndex
 	}
-	return &Destination{
-		client: c,
-		net:    &network{client: c, header: pushHeader, only: only},
-		host:   host,
-		prefix: strings.Trim(prefix, "/"),
-	}
+	net := newNetwork(c, pushHeader)
+	net.only = only
+	return &Destination{client: c, net: net, host: host, prefix: strings.Trim(prefix, "/")}
 }
 
 var _ load.Destination = (*Destination)(nil)
@@ -293,7 +290,7 @@ func (t *target) ask(ctx context.Context, d oci.Descriptor, kind string) error {
 }
 
 func (t *target) askTag(ctx context.Context, name string) error {
-	raw, _, err := t.repo.document(ctx, name)
+	raw, _, err := t.repo.document(ctx, name, acceptAny)
 	if isStatus(err, http.StatusNotFound) {
 		return nil
 	}

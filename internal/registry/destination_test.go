@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 
@@ -396,6 +397,9 @@ func TestTraps(t *testing.T) {
 		}, nil},
 		{"every request is too many once", func(w http.ResponseWriter, r *http.Request) bool {
 			key := r.Method + r.URL.Path
+			if digest := r.URL.Query().Get("digest"); digest != "" {
+				key = r.Method + digest // each try has an address of its own
+			}
 			if strings.HasSuffix(r.URL.Path, "/v2/") || busy[key] || r.Method == http.MethodHead {
 				return false
 			}
@@ -578,6 +582,41 @@ func TestDamagedBundle(t *testing.T) {
 	}
 }
 
+// TestSilentDestination has a registry that stops taking a blob.
+func TestSilentDestination(t *testing.T) {
+	tr := newTrap(t, false)
+	blob, data := blobOf(32 << 20) // more than the buffers between us hold
+	over := make(chan struct{})
+	defer close(over)
+	var once sync.Once
+	tr.set(func(_ http.ResponseWriter, r *http.Request) (silent bool) {
+		if r.Method == http.MethodPut {
+			once.Do(func() { silent = true })
+		}
+		if silent {
+			<-over
+		}
+		return silent
+	})
+	c, waited := newTestClient(t, Options{})
+	c.idle = 500 * time.Millisecond
+	target := newTarget("web")
+	d := c.Destination(tr.host(), "")
+	var err error
+	if target.repo, err = d.net.newRepository(reference{host: tr.host(), path: "web"}, "push,pull"); err != nil {
+		t.Fatal(err)
+	}
+	u := &uploads{Destination: d, task: &counter{}, open: func(oci.Descriptor) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(data)), nil
+	}}
+	if err := u.upload(t.Context(), target, blob, ""); err != nil || len(waited.all) != 1 {
+		t.Errorf("%v after %d waits", err, len(waited.all))
+	}
+	if _, got := tr.fetch(t, "/v2/web/blobs/"+blob.Digest.String()); !bytes.Equal(got, data) {
+		t.Errorf("%d bytes arrived", len(got))
+	}
+}
+
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
@@ -643,20 +682,31 @@ func TestTokenServerOfDestination(t *testing.T) {
 	auth := newFake(t, site.server)
 	auth.on("GET /token", tokens)
 	s, tr := newShop(t), newTrap(t, false)
+	expired := map[string]bool{}
+	var mu sync.Mutex
 	tr.set(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Header.Get("Authorization") == "Bearer good" {
+		mu.Lock()
+		defer mu.Unlock()
+		// A token that expires just before a body is sent: it is sent again.
+		expires := r.Method == http.MethodPut && !expired[r.URL.RequestURI()]
+		expired[r.URL.RequestURI()] = true
+		if r.Header.Get("Authorization") == "Bearer good" && !expires {
 			return false
 		}
+		io.Copy(io.Discard, r.Body)
 		w.Header().Set("WWW-Authenticate", `Bearer realm="https://auth.example/token",service="test"`)
 		w.WriteHeader(http.StatusUnauthorized)
 		return true
 	})
-	c, _ := newTestClient(t, Options{Keychain: login("ana", "secret"), CAFiles: []string{site.file}})
+	c, waited := newTestClient(t, Options{Keychain: login("ana", "secret"), CAFiles: []string{site.file}})
 	c.route(map[string]string{tr.host(): tr.host(), "auth.example:443": auth.host()})
 	if _, err := loadAll(t.Context(), c.Destination(tr.host(), ""), s.release); err != nil {
 		t.Fatal(err)
 	}
 	tr.all(t, s, "")
+	if len(waited.all) != 0 {
+		t.Errorf("%d waits", len(waited.all))
+	}
 	scopes := map[string]bool{}
 	for _, r := range auth.seen("GET /token") {
 		scopes[strings.Join(r.URL.Query()["scope"], " ")] = true

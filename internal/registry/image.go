@@ -84,7 +84,7 @@ func (i *Image) resolve(ctx context.Context, ref reference) (oci.Node, error) {
 	if !ref.digest.IsZero() {
 		target = ref.digest.String()
 	}
-	raw, mediaType, err := i.repo.document(ctx, target)
+	raw, mediaType, err := i.repo.document(ctx, target, acceptDocuments)
 	if err != nil {
 		return oci.Node{}, err
 	}
@@ -126,7 +126,7 @@ func (i *Image) Document(ctx context.Context, d oci.Descriptor) ([]byte, error) 
 	raw, known := i.take(d.Digest)
 	if !known {
 		var err error
-		if raw, _, err = i.repo.document(ctx, d.Digest.String()); err != nil {
+		if raw, _, err = i.repo.document(ctx, d.Digest.String(), acceptDocuments); err != nil {
 			return nil, fmt.Errorf("%s/%s@%s: %w", i.ref.host, i.ref.path, d.Digest, err)
 		}
 	}
@@ -154,11 +154,11 @@ func (i *Image) take(digest manifest.Digest) ([]byte, bool) {
 // document fetches what target, a tag or a digest, stands for: at most
 // oci.MaxDocument bytes, and the media type that the registry gives them. The
 // caller checks both.
-func (r *repository) document(ctx context.Context, target string) (raw []byte, mediaType string, err error) {
+func (r *repository) document(ctx context.Context, target, accept string) (raw []byte, mediaType string, err error) {
 	get := call{
 		method: http.MethodGet,
 		url:    r.url("manifests", target),
-		header: http.Header{"Accept": {acceptDocuments}},
+		header: http.Header{"Accept": {accept}},
 		want:   []int{http.StatusOK},
 	}
 	err = r.client.retry(ctx, func() error {

@@ -241,3 +241,22 @@ func TestReference(t *testing.T) {
 		}
 	}
 }
+
+func FuzzReference(f *testing.F) {
+	for _, seed := range []string{"nginx", "a.example:5000/b/c:1", "localhost/x@" + manifest.DigestOf(nil).String(), "[::1]:1/x", "a..b/c"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		ref, err := parseReference(s)
+		if err != nil {
+			return
+		}
+		again, err := parseReference(ref.name())
+		if ref.digest = again.digest; err != nil || again != ref {
+			t.Errorf("%q is %+v, its name %+v, %v", s, ref, again, err)
+		}
+		if strings.Contains(ref.path, "..") || strings.ContainsAny(ref.name(), " ?#%@\\") {
+			t.Errorf("%q was taken", s)
+		}
+	})
+}

@@ -77,7 +77,7 @@ func (t *target) pushList(ctx context.Context, subject manifest.Digest, entries 
 
 // currentList returns the index under the fallback tag, or an empty node.
 func (t *target) currentList(ctx context.Context, subject manifest.Digest) (oci.Node, error) {
-	raw, mediaType, err := t.repo.document(ctx, fallbackTag(subject))
+	raw, mediaType, err := t.repo.document(ctx, fallbackTag(subject), acceptAny)
 	if isStatus(err, http.StatusNotFound) {
 		return oci.Node{}, nil
 	}

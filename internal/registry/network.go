@@ -31,6 +31,10 @@ type network struct {
 	realms map[string]bool // token servers that the host in only named
 }
 
+func newNetwork(c *Client, header time.Duration) *network {
+	return &network{client: c, header: header, hosts: map[string]*http.Transport{}, named: map[string]bool{}, realms: map[string]bool{}}
+}
+
 // plainError is the refusal of a request without TLS.
 type plainError struct{ host string }
 
@@ -49,14 +53,14 @@ func (e *strayError) Error() string {
 // GetBody, the body is made anew, so that a request can be sent again after a
 // token was refreshed.
 func (n *network) RoundTrip(req *http.Request) (*http.Response, error) {
-	out, err := n.prepare(req)
+	transport, err := n.allow(req.URL)
 	if err != nil {
 		if req.Body != nil {
 			req.Body.Close()
 		}
 		return nil, err
 	}
-	transport, err := n.transport(req.URL.Host)
+	out, err := prepare(req)
 	if err != nil {
 		return nil, err
 	}
@@ -67,23 +71,24 @@ func (n *network) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-func (n *network) prepare(req *http.Request) (*http.Request, error) {
-	if err := n.check(req.URL); err != nil {
+func (n *network) allow(u *url.URL) (*http.Transport, error) {
+	if err := n.check(u); err != nil {
 		return nil, err
 	}
+	return n.transport(u.Host)
+}
+
+func prepare(req *http.Request) (*http.Request, error) {
 	out := req.Clone(req.Context())
 	out.Header.Set("User-Agent", userAgent)
 	out.Header.Set("Accept-Encoding", "identity")
 	if req.GetBody == nil {
 		return out, nil
 	}
-	body, err := req.GetBody()
-	if err != nil {
-		return nil, err
-	}
 	req.Body.Close()
+	body, err := req.GetBody()
 	out.Body = body
-	return out, nil
+	return out, err
 }
 
 func (n *network) check(u *url.URL) error {
@@ -153,11 +158,6 @@ func (n *network) learn(u *url.URL, resp *http.Response) {
 func (n *network) name(host string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.named == nil {
-		n.named = map[string]bool{}
-		n.hosts = map[string]*http.Transport{}
-		n.realms = map[string]bool{}
-	}
 	n.named[host] = true
 }
 

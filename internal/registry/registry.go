@@ -99,7 +99,8 @@ func New(o Options) (*Client, error) {
 	if err := c.readCertificates(); err != nil {
 		return nil, err
 	}
-	c.pull = &network{client: c, proxy: http.ProxyFromEnvironment, header: pullHeader}
+	c.pull = newNetwork(c, pullHeader)
+	c.pull.proxy = http.ProxyFromEnvironment
 	return c, nil
 }
 

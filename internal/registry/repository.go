@@ -23,6 +23,9 @@ import (
 // all not for schema 1.
 const acceptDocuments = oci.TypeIndex + ", " + oci.TypeManifest + ", " + oci.TypeDockerList + ", " + oci.TypeDockerManifest
 
+// acceptAny is for a question what a tag stands for, whatever that may be.
+const acceptAny = acceptDocuments + ", */*;q=0.1"
+
 // repository is one repository of a registry with the login for it.
 type repository struct {
 	client *Client

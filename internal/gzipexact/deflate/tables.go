@@ -37,6 +37,14 @@ func Match(length, dist int) Token {
 // IsMatch reports whether t is a match.
 func (t Token) IsMatch() bool { return t&tokenMatch != 0 }
 
+// Length returns how many bytes of content t stands for.
+func (t Token) Length() int {
+	if !t.IsMatch() {
+		return 1
+	}
+	return int(t.len3()) + MinMatch
+}
+
 // len3 returns the length of a match less 3, off the distance less 1.
 func (t Token) len3() uint32 { return uint32(t>>15) & 0xff }
 func (t Token) off() uint32  { return uint32(t) & 0x7fff }

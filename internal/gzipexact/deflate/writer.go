@@ -158,3 +158,10 @@ func Histogram(tokens []Token, lit *[MaxLitLen]int32, dist *[MaxDist]int32) {
 	}
 	copy(dist[:], dsym[:])
 }
+
+// EmptyFixed writes an empty block with the fixed codes that is the last.
+func (w *Writer) EmptyFixed() {
+	w.Bits(1|1<<1, 3)
+	w.Bits(0, 7)
+	w.align()
+}

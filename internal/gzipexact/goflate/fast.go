@@ -37,8 +37,12 @@ func newFast(out *blocks) *fast {
 }
 
 func (f *fast) reset() {
-	clear(f.table[:])
-	f.buf, f.start, f.base = f.buf[:0], 0, farAway
+	f.base += uint32(len(f.buf)) + farAway
+	f.buf, f.start = f.buf[:0], 0
+	if f.base >= rebaseAt {
+		clear(f.table[:])
+		f.base = farAway
+	}
 }
 
 func (f *fast) write(p []byte) {

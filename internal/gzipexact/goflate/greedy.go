@@ -34,19 +34,19 @@ func newGreedy(out *blocks, level int) *greedy {
 }
 
 func (g *greedy) reset() {
-	g.window.reset()
 	g.pos = 0
-	clear(g.head[:])
+	if g.window.reset() {
+		clear(g.head[:])
+	}
 }
 
 func (g *greedy) write(p []byte) {
 	for len(p) > 0 {
 		if g.end == bufSize {
 			g.pos -= g.makeRoom()
-			if g.origin >= rebaseAt {
-				rebase(g.head[:], g.origin, farAway)
-				rebase(g.prev[:], g.origin, farAway)
-				g.origin = farAway
+			if from := g.origin; g.renumber() {
+				rebase(g.head[:], from, g.origin)
+				rebase(g.prev[:], from, g.origin)
 			}
 		}
 		p = p[g.fill(p):]
@@ -100,7 +100,7 @@ func (g *greedy) parse(ahead int) {
 
 // search returns the longest match at pos among the candidates from first on.
 func (g *greedy) search(first uint32) (length, dist int) {
-	return chainSearch(g.buf, g.pos, searchLimits{
+	return chainSearch(g.buf[:], g.pos, searchLimits{
 		longest: min(deflate.MaxMatch, g.end-g.pos),
 		reach:   min(deflate.Window, g.pos-g.base),
 		nice:    g.nice,

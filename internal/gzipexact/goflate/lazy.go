@@ -2,7 +2,6 @@ package goflate
 
 import (
 	"encoding/binary"
-	"math/bits"
 
 	"airlock/internal/gzipexact/deflate"
 )
@@ -28,16 +27,13 @@ type lazy struct {
 	waiting bool // the byte at pos-1 is not yet a token
 
 	entered int // positions below are in the chains
-	head4   [1 << hashBits]uint32
-	head5   [1 << bits5]uint32
-	head8   [1 << bits8]uint32
-	link4   [period]uint32 // distance to the candidate before | rank << 16
-	link5   [period]uint16
-	link8   [period]uint16
+	chain4  chain4
+	chain5  chain5
+	chain8  chain8
 }
 
 const (
-	bits5 = 16
+	bits5 = 17
 	bits8 = 16
 
 	mul5 = 0x9E3779B185EBCA87
@@ -65,12 +61,9 @@ func newLazy(out *blocks, level int) *lazy {
 }
 
 func (z *lazy) reset() {
-	z.window.reset()
 	z.pos, z.entered = 0, 0
 	z.length, z.dist, z.waiting = 3, 0, false
-	clear(z.head4[:])
-	clear(z.head5[:])
-	clear(z.head8[:])
+	z.window.reset()
 }
 
 func (z *lazy) write(p []byte) {
@@ -79,12 +72,6 @@ func (z *lazy) write(p []byte) {
 			by := z.makeRoom()
 			z.pos -= by
 			z.entered -= by
-			if z.origin >= rebaseAt {
-				for _, t := range [][]uint32{z.head4[:], z.head5[:], z.head8[:]} {
-					rebase(t, z.origin, farAway)
-				}
-				z.origin = farAway
-			}
 		}
 		p = p[z.fill(p):]
 		z.parse(lookAhead)
@@ -105,198 +92,74 @@ func (z *lazy) drain() {
 // enter puts the positions up to to, of which at least eight bytes are there,
 // into the chains.
 func (z *lazy) enter(to int) {
-	for pos := z.entered; pos < to; pos++ {
-		x := binary.LittleEndian.Uint64(z.buf[pos:])
-		abs := z.origin + uint32(pos)
-		at := uint16(pos)
-		z.enter4(uint32(x), abs, at)
-
-		h8 := x * mul8 >> (64 - bits8)
-		d := abs - z.head8[h8]
-		z.head8[h8] = abs
-		if d > deflate.Window {
-			d = 0
-		}
-		z.link8[at] = uint16(d)
-
-		h5 := x << 24 * mul5 >> (64 - bits5)
-		d = abs - z.head5[h5]
-		z.head5[h5] = abs
-		if d > deflate.Window {
-			d = 0
-		}
-		z.link5[at] = uint16(d)
+	from := z.entered
+	if to <= from {
+		return
 	}
-	z.entered = max(z.entered, to)
-}
-
-func (z *lazy) enter4(v, abs uint32, at uint16) {
-	h := hash4(v)
-	d := abs - z.head4[h]
-	z.head4[h] = abs
-	rank := z.link4[uint16(uint32(at)-d)]&^0xffff + 1<<16
-	if d > deflate.Window {
-		d = 0
-	}
-	z.link4[at] = d | rank
+	z.chain4.enter(z.buf, from, to)
+	z.chain5.enter(z.buf, from, to)
+	z.chain8.enter(z.buf, from, to)
+	z.entered = to
 }
 
 // parse makes tokens as long as at least ahead bytes follow.
 func (z *lazy) parse(ahead int) {
-	for z.end-z.pos >= ahead {
-		if z.pos >= z.entered {
-			z.enter(min(z.pos+enterAhead, z.end-8))
-			if z.pos >= z.entered {
+	pos := z.pos
+	for z.end-pos >= ahead {
+		if z.entered < pos+deflate.MaxMatch-4 {
+			z.enter(min(pos+enterAhead, z.end-8))
+			if pos >= z.entered {
 				z.enterTail()
 			}
 		}
-		z.slide(z.pos)
+		z.slide(pos)
 		length, dist := 3, 0
-		look := z.end - z.pos
-		if z.length < z.params.lazy && look > z.length {
-			if look >= 16 {
-				length, dist = z.search(look)
-			} else {
-				length, dist = z.searchTail(look)
-			}
+		if z.length < z.params.lazy {
+			length, dist = z.search(pos)
 		}
 		if z.length >= 4 && length <= z.length {
 			z.tokens = append(z.tokens, deflate.Match(z.length, z.dist))
-			z.pos += z.length - 1
+			pos += z.length - 1
 			z.length, z.waiting = 3, false
-			if len(z.tokens) == blockTokens {
-				z.flushAt(z.pos)
+		} else {
+			if z.waiting {
+				z.tokens = append(z.tokens, deflate.Literal(z.buf[pos-1]))
 			}
+			if len(z.tokens) == blockTokens {
+				z.flushAt(pos)
+			}
+			z.length, z.dist, z.waiting = length, dist, true
+			pos++
 			continue
 		}
-		if z.waiting {
-			z.tokens = append(z.tokens, deflate.Literal(z.buf[z.pos-1]))
-			if len(z.tokens) == blockTokens {
-				z.flushAt(z.pos)
-			}
+		if len(z.tokens) == blockTokens {
+			z.flushAt(pos)
 		}
-		z.length, z.dist, z.waiting = length, dist, true
-		z.pos++
 	}
+	z.pos = pos
 }
 
 // enterTail enters the content's last positions that a search starts from.
 func (z *lazy) enterTail() {
 	for pos := z.entered; pos+4 <= z.end; pos++ {
-		z.enter4(binary.LittleEndian.Uint32(z.buf[pos:]), z.origin+uint32(pos), uint16(pos))
+		z.chain4.enterOne(binary.LittleEndian.Uint32(z.buf[pos:]), uint16(pos))
 	}
 	z.entered = z.end
 }
 
 // searchTail searches close to the end, step by step.
-func (z *lazy) searchTail(look int) (length, dist int) {
-	length, dist = chainSearch(z.buf, z.pos, searchLimits{
-		longest: min(deflate.MaxMatch, look),
-		reach:   min(deflate.Window, z.pos-z.base),
+func (z *lazy) searchTail(pos int) (length, dist int) {
+	length, dist = chainSearch(z.buf[:], pos, searchLimits{
+		longest: min(deflate.MaxMatch, z.end-pos),
+		reach:   min(deflate.Window, pos-z.base),
 		nice:    z.params.nice,
 		tries:   z.params.chain,
 	}, func(dist int) int {
-		next := int(z.link4[uint16(z.pos-dist)] & 0xffff)
+		next := int(z.chain4.link[uint16(pos-dist)])
 		if next == 0 {
 			return deflate.Window + 1
 		}
 		return dist + next
 	})
 	return max(3, length), dist
-}
-
-// search returns the match that the original finds at pos if it is longer
-// than the one that waits, or else a length that is not.
-func (z *lazy) search(look int) (length, dist int) {
-	buf, pos := z.buf, z.pos
-	x := binary.LittleEndian.Uint64(buf[pos:])
-	low := pos - min(deflate.Window, pos-z.base) // no candidate lies below
-	best := z.length
-	chain := uint32(z.params.chain) << 16
-	rank := z.link4[uint16(pos)]
-
-	// Eight bytes and more.
-	longest := min(deflate.MaxMatch, look)
-	nice := min(z.params.nice, longest)
-	at := uint16(pos)
-	c := pos
-	steps := 0
-	for {
-		d := int(z.link8[at])
-		c -= d
-		if d == 0 || c < low {
-			break
-		}
-		at = uint16(c)
-		steps++
-		if best >= 8 && binary.LittleEndian.Uint64(buf[c+best-7:]) != binary.LittleEndian.Uint64(buf[pos+best-7:]) {
-			if steps&31 == 0 && uint32(x) == binary.LittleEndian.Uint32(buf[c:]) && rank&^0xffff-z.link4[at]&^0xffff > chain {
-				break
-			}
-			continue
-		}
-		if x != binary.LittleEndian.Uint64(buf[c:]) {
-			continue
-		}
-		n := 8 + matchLen(buf, pos+8, c+8, pos+longest)
-		if n <= best {
-			continue
-		}
-		if rank&^0xffff-z.link4[at]&^0xffff > chain {
-			break
-		}
-		best, dist = n, pos-c
-		if n >= nice {
-			break
-		}
-	}
-	if best >= 7 {
-		return best, dist
-	}
-
-	// Five to seven.
-	at, c = uint16(pos), pos
-	steps = 0
-	for {
-		d := int(z.link5[at])
-		c -= d
-		if d == 0 || c < low {
-			break
-		}
-		at = uint16(c)
-		n := bits.TrailingZeros64(x^binary.LittleEndian.Uint64(buf[c:])) >> 3
-		steps++
-		if n <= best {
-			if steps&31 == 0 && n >= 4 && rank&^0xffff-z.link4[at]&^0xffff > chain {
-				break
-			}
-			continue
-		}
-		if n >= 8 || rank&^0xffff-z.link4[at]&^0xffff > chain {
-			break
-		}
-		best, dist = n, pos-c
-		if n == 7 {
-			break
-		}
-	}
-	if best >= 4 {
-		return best, dist
-	}
-
-	// Four, near enough.
-	at, c = uint16(pos), pos
-	low = max(low, pos-nearEnough)
-	for range z.params.chain {
-		d := int(z.link4[at] & 0xffff)
-		c -= d
-		if d == 0 || c < low {
-			break
-		}
-		if uint32(x) == binary.LittleEndian.Uint32(buf[c:]) {
-			return 4, pos - c
-		}
-		at = uint16(c)
-	}
-	return best, dist
 }

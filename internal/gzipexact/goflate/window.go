@@ -24,9 +24,10 @@ const (
 // A window is the content that searches can reach and the tokens made of it.
 // All positions are relative to buf.
 type window struct {
-	out    *blocks
+	out    *blocks // nil: all tokens are gathered in all
 	tokens []deflate.Token
-	buf    []byte
+	all    []deflate.Token
+	buf    *content
 	end    int
 	base   int
 	block  int    // where the tokens start; below base they cannot be stored
@@ -37,12 +38,26 @@ func newWindow(out *blocks) window {
 	return window{
 		out:    out,
 		tokens: make([]deflate.Token, 0, blockTokens),
-		buf:    make([]byte, bufSize+bufPad),
+		buf:    new(content),
 	}
 }
 
-func (w *window) reset() {
-	w.tokens, w.end, w.base, w.block, w.origin = w.tokens[:0], 0, 0, 0, farAway
+// reset forgets all content. It reports whether tables of positions must be
+// cleared; otherwise all that they hold has become out of reach.
+func (w *window) reset() (renumbered bool) {
+	w.origin += uint32(w.end)&^(period-1) + 2*period
+	w.tokens, w.all = w.tokens[:0], nil
+	w.end, w.base, w.block = 0, 0, 0
+	return w.renumber()
+}
+
+// renumber starts origin anew before it overflows.
+func (w *window) renumber() bool {
+	if w.origin < rebaseAt {
+		return false
+	}
+	w.origin = farAway
+	return true
 }
 
 // fill takes what fits of p and returns how much that was.
@@ -55,7 +70,7 @@ func (w *window) fill(p []byte) int {
 // makeRoom moves down what is still needed and returns by how much.
 func (w *window) makeRoom() int {
 	by := w.base &^ (period - 1)
-	copy(w.buf, w.buf[by:w.end])
+	copy(w.buf[:], w.buf[by:w.end])
 	w.end -= by
 	w.base -= by
 	w.block -= by
@@ -73,6 +88,11 @@ func (w *window) slide(pos int) {
 
 // flushAt writes a block whose content ends at pos.
 func (w *window) flushAt(pos int) {
+	if w.out == nil {
+		w.all = append(w.all, w.tokens...)
+		w.tokens = w.tokens[:0]
+		return
+	}
 	var raw []byte
 	if w.block >= w.base {
 		raw = w.buf[w.block:pos]

@@ -1,0 +1,14 @@
+//go:build linux
+
+package main
+
+import (
+	"testing"
+
+	"airlock/internal/e2e"
+)
+
+func TestMain(m *testing.M) { e2e.Main(m, map[string]func(){"unbundle": main}) }
+
+// TestScripts runs the sessions of the isolated side.
+func TestScripts(t *testing.T) { e2e.Scripts(t, "testdata/script") }

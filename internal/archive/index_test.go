@@ -1,0 +1,117 @@
+package archive
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// seedVolumes returns the first volume of the golden bundle and the bytes of
+// every vector, which hold more of them.
+func seedVolumes(f *testing.F) [][]byte {
+	f.Helper()
+	paths, err := filepath.Glob("testdata/vectors/*")
+	if err != nil || len(paths) == 0 {
+		f.Fatalf("%d seeds, %v", len(paths), err)
+	}
+	var all [][]byte
+	for _, path := range append(paths, "testdata/golden/shop-1.0.000.vol") {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		all = append(all, raw)
+	}
+	return all
+}
+
+// FuzzParseIndex holds that what parses is what marshal writes, that its
+// frames fill the space before it and its contents, and that all else is
+// malformed.
+func FuzzParseIndex(f *testing.F) {
+	seeds := 0
+	for _, raw := range seedVolumes(f) {
+		for at := bytes.Index(raw, []byte(indexMagic)); at >= 0; at = -1 {
+			for _, space := range []int64{0, 609, 610, 611, int64(at)} {
+				f.Add(raw[at:], space)
+				seeds++
+			}
+		}
+	}
+	if seeds == 0 {
+		f.Fatal("no seeds")
+	}
+	f.Fuzz(func(t *testing.T, raw []byte, space int64) {
+		x, err := parseIndex(raw, space)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) {
+				t.Errorf("%v is not ErrMalformed", err)
+			}
+			return
+		}
+		if !bytes.Equal(x.marshal(), raw) {
+			t.Errorf("parsed %q, which marshals to %q", raw, x.marshal())
+		}
+		offset := int64(0)
+		for _, c := range x.contents {
+			size := int64(0)
+			for _, f := range c.frames {
+				if f.offset != offset || f.size <= 0 || f.size > MaxFrame || f.encoded <= 0 || f.encoded > f.size {
+					t.Errorf("frame %+v at %d", f, offset)
+				}
+				offset, size = offset+f.encoded, size+f.size
+			}
+			if size != c.size {
+				t.Errorf("content of %d bytes in frames of %d", c.size, size)
+			}
+		}
+		if offset != space {
+			t.Errorf("frames of %d bytes in a space of %d", offset, space)
+		}
+		for _, b := range x.blobs {
+			if found, ok := x.find(b.digest); !ok || found != b {
+				t.Errorf("blob %s is not found", b.digest)
+			}
+		}
+	})
+}
+
+// FuzzDecode holds that a zstd frame gives the bytes that were declared, or
+// none, and that all else is malformed.
+func FuzzDecode(f *testing.F) {
+	encoder, err := newEncoder(1)
+	if err != nil {
+		f.Fatal(err)
+	}
+	decoder, err := newDecoder(1)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, size := range []int{1, 100, 255, 256, 1000, 65536, 200_000} {
+		data := bytes.Repeat([]byte("abcdefgh"), size/8+1)[:size]
+		f.Add(encoder.full.EncodeAll(data, nil), uint32(size))
+		f.Add(encoder.probe.EncodeAll(data, nil), uint32(size))
+	}
+	seeds := 0
+	for _, raw := range seedVolumes(f) {
+		for at := bytes.Index(raw, []byte{0x28, 0xb5, 0x2f, 0xfd}); at >= 0; at = -1 {
+			f.Add(raw[at:], uint32(107))
+			f.Add(raw[at:], uint32(544))
+			seeds++
+		}
+	}
+	if seeds == 0 {
+		f.Fatal("no seeds")
+	}
+	f.Fuzz(func(t *testing.T, encoded []byte, size uint32) {
+		data, err := decoder.decode(encoded, int64(size%(MaxFrame+1)))
+		switch {
+		case err != nil && (data != nil || !errors.Is(err, ErrMalformed)):
+			t.Errorf("%d bytes with %v", len(data), err)
+		case err == nil && len(data) != int(size%(MaxFrame+1)):
+			t.Errorf("%d bytes, want %d", len(data), size)
+		}
+	})
+}

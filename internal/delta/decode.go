@@ -1,0 +1,261 @@
+package delta
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+var errShort = io.ErrUnexpectedEOF
+
+// maxWindow bounds what a stream may make the zstd decoder allocate, in bytes.
+// All that an Encoder writes stays below it.
+const maxWindow = 8 << 20
+
+// Decoder decodes frames. It is safe for use by several goroutines.
+type Decoder struct{ zstd *zstd.Decoder }
+
+// NewDecoder returns a Decoder that decodes at most workers streams at a time.
+func NewDecoder(workers int) (*Decoder, error) {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(workers), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxStreamBytes))
+	return &Decoder{zstd: d}, err
+}
+
+// Decode returns the size bytes that a frame holds, reading the pages that it
+// copies from. It is strict: what an Encoder would not write by its format is
+// an error that wraps ErrMalformed. Beside the result and what src holds it
+// allocates at most 2*size+64 bytes for streams and what zstd needs for a
+// window of 8 MiB. An error of src is returned as it is.
+func (d *Decoder) Decode(encoded []byte, size int, src Source) ([]byte, error) {
+	if size < 0 || size > PageSize {
+		return nil, malformed("a frame of %d bytes, at most %d are allowed", size, PageSize)
+	}
+	f, err := parseFrame(encoded, size)
+	if err != nil {
+		return nil, err
+	}
+	var raw [streamCount][]byte
+	for i, s := range f.streams {
+		if raw[i], err = d.stream(s); err != nil {
+			return nil, err
+		}
+	}
+	b := &builder{
+		out:      make([]byte, 0, size),
+		size:     size,
+		literals: raw[literalStream],
+		patch:    patch{gaps: raw[gapStream], differences: raw[differenceStream]},
+		window:   window{numbers: f.pages, pages: make([][]byte, len(f.pages)), source: src},
+	}
+	if err := b.run(raw[controlStream]); err != nil {
+		return nil, err
+	}
+	return b.out, nil
+}
+
+// Pages returns the numbers of the pages that a frame copies from, ascending.
+// It reads the head of the frame alone.
+func Pages(encoded []byte) ([]int64, error) {
+	var f frame
+	if _, err := f.parsePages(encoded); err != nil {
+		return nil, err
+	}
+	return f.pages, nil
+}
+
+func (d *Decoder) stream(s stream) ([]byte, error) {
+	if len(s.encoded) == s.size {
+		return s.encoded, nil
+	}
+	if err := checkZstd(s.encoded, s.size); err != nil {
+		return nil, malformed("a stream: %w", err)
+	}
+	raw, err := d.zstd.DecodeAll(s.encoded, make([]byte, 0, s.size))
+	if err != nil {
+		return nil, malformed("a stream: %w", err)
+	}
+	if len(raw) != s.size {
+		return nil, malformed("a stream of %d bytes, want %d", len(raw), s.size)
+	}
+	return raw, nil
+}
+
+// builder puts a frame's bytes together.
+type builder struct {
+	out      []byte
+	size     int
+	literals []byte
+	patch    patch
+	window   window
+}
+
+// run follows the control stream.
+func (b *builder) run(control []byte) error {
+	at := int64(0) // in the window, behind the copy before
+	for first := true; len(control) > 0; first = false {
+		var literals, length, shift uint64
+		var err error
+		if literals, control, err = uvarint(control); err != nil {
+			return err
+		}
+		if length, control, err = uvarint(control); err != nil {
+			return err
+		}
+		if shift, control, err = uvarint(control); err != nil {
+			return err
+		}
+		if length == 0 || !first && literals == 0 && shift == 0 {
+			return malformed("a copy that the format has no room for")
+		}
+		if err := b.literal(literals); err != nil {
+			return err
+		}
+		if shift > 4*MaxPages*PageSize {
+			return malformed("a copy from beyond the source pages")
+		}
+		at += int64(literals) + unzigzag(shift)
+		if err := b.copy(at, length); err != nil {
+			return err
+		}
+		at += int64(length)
+	}
+	return b.finish()
+}
+
+func unzigzag(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }
+
+func (b *builder) literal(n uint64) error {
+	if n > uint64(len(b.literals)) || n > uint64(b.size-len(b.out)) {
+		return malformed("%d literals, more than there are", n)
+	}
+	b.out = append(b.out, b.literals[:n]...)
+	b.literals = b.literals[n:]
+	return nil
+}
+
+// copy appends length bytes of the window, with their differences.
+func (b *builder) copy(at int64, length uint64) error {
+	if length > uint64(b.size-len(b.out)) {
+		return malformed("a copy of %d bytes, more than the frame has left", length)
+	}
+	start := len(b.out)
+	for left := int(length); left > 0; {
+		from, err := b.window.at(at)
+		if err != nil {
+			return err
+		}
+		from = from[:min(left, len(from))]
+		b.out = append(b.out, from...)
+		at += int64(len(from))
+		left -= len(from)
+	}
+	return b.patch.apply(b.out[start:])
+}
+
+// finish takes the last literals, and checks that nothing is left of any
+// stream and that no page was listed in vain.
+func (b *builder) finish() error {
+	if len(b.literals) != b.size-len(b.out) {
+		return malformed("%d literals at the end, want %d", len(b.literals), b.size-len(b.out))
+	}
+	b.out = append(b.out, b.literals...)
+	for i, p := range b.window.pages {
+		if p == nil {
+			return malformed("source page %d is not used", b.window.numbers[i])
+		}
+	}
+	return b.patch.finish()
+}
+
+// window is the source pages of a frame, side by side as if each had PageSize
+// bytes.
+type window struct {
+	numbers []int64
+	pages   [][]byte // nil until used
+	source  Source
+}
+
+// at returns the bytes from a place in the window to the end of their page.
+func (w *window) at(place int64) ([]byte, error) {
+	slot := place / PageSize
+	if place < 0 || slot >= int64(len(w.pages)) {
+		return nil, malformed("a copy from beyond the source pages")
+	}
+	if w.pages[slot] == nil {
+		page, err := w.source.Page(w.numbers[slot])
+		if err != nil {
+			return nil, fmt.Errorf("source page %d: %w", w.numbers[slot], err)
+		}
+		if len(page) > PageSize {
+			return nil, fmt.Errorf("source page %d: %d bytes, at most %d are allowed", w.numbers[slot], len(page), PageSize)
+		}
+		w.pages[slot] = page[:len(page):len(page)]
+	}
+	offset := int(place % PageSize)
+	if offset >= len(w.pages[slot]) {
+		return nil, malformed("a copy from behind source page %d", w.numbers[slot])
+	}
+	return w.pages[slot][offset:], nil
+}
+
+// patch is the differences of a frame, over all bytes that it copies taken as
+// one run.
+type patch struct {
+	gaps, differences []byte
+	gap, length       int  // until the next run of differences, and left of it
+	begun             bool // gap and length hold a run
+}
+
+// next reads the next run.
+func (p *patch) next() error {
+	gap, rest, err := uvarint(p.gaps)
+	if err != nil {
+		return err
+	}
+	length, rest, err := uvarint(rest)
+	if err != nil {
+		return err
+	}
+	if gap > PageSize || length == 0 || length > uint64(len(p.differences)) {
+		return malformed("%d differences after %d bytes", length, gap)
+	}
+	p.gaps, p.gap, p.length = rest, int(gap), int(length)
+	return nil
+}
+
+// apply adds the differences to copied bytes.
+func (p *patch) apply(copied []byte) error {
+	for {
+		if p.gap+p.length == 0 {
+			if len(p.gaps) == 0 {
+				return nil
+			}
+			if err := p.next(); err != nil {
+				return err
+			}
+		}
+		if p.gap >= len(copied) {
+			p.gap -= len(copied)
+			return nil
+		}
+		copied = copied[p.gap:]
+		p.gap = 0
+		n := min(p.length, len(copied))
+		for i, d := range p.differences[:n] {
+			copied[i] += d
+		}
+		copied, p.differences, p.length = copied[n:], p.differences[n:], p.length-n
+		if len(copied) == 0 {
+			return nil
+		}
+	}
+}
+
+func (p *patch) finish() error {
+	if p.gap+p.length+len(p.gaps)+len(p.differences) > 0 {
+		return malformed("differences behind the last copy")
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package delta
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// windowSize is how many bytes a sample stands for, and so the shortest run
+// that can be found again.
+const windowSize = 32
+
+// sampleBits says how many positions are sampled while the table is wide
+// enough: one in 1<<sampleBits, chosen by the bytes before them.
+const sampleBits = 5
+
+// Parts of an entry: the low bits are the address behind the window, the high
+// ones tell windows of one bucket apart.
+const (
+	addressBits = 40
+	checkBits   = 64 - addressBits
+	addressMask = 1<<addressBits - 1
+)
+
+// bucketSize is the entries of a bucket: one cache line.
+const bucketSize = 8
+
+// copiesKept is how many addresses of one and the same window are kept.
+const copiesKept = 4
+
+// maxLevel is how often the sampling rate can be halved. What is left of an
+// entry's check then still tells windows apart.
+const maxLevel = 12
+
+// Index knows where earlier bytes lie: a table of sampled windows. The table
+// has a fixed size; when it fills, the sampling rate is halved and entries
+// that the new rate would not have taken go. An Index serves one goroutine
+// while Add runs; between Adds any number of Encoders may read it. What it
+// holds depends on nothing but the Adds, in their order.
+type Index struct {
+	gear    [256]uint64
+	table   []uint64 // buckets, each newest first; 0 is no entry
+	buckets uint64
+	count   int    // entries in the table
+	level   int    // how often the rate was halved
+	samples []spot // scratch of Add
+}
+
+// spot is a sampled window: the position behind it and the window's hash.
+type spot struct {
+	end  int
+	hash uint64
+}
+
+// NewIndex returns an Index whose table takes memory bytes, at least 4 KiB.
+// 512 MiB index 1.5 GB at the full rate, one position in 32; each doubling of
+// the content beyond that halves the rate, down to one in 131,072.
+func NewIndex(memory int) *Index {
+	x := &Index{buckets: uint64(max(memory, 4<<10) / (8 * bucketSize))}
+	x.table = make([]uint64, x.buckets*bucketSize)
+	state := uint64(0x6169726c6f636b31)
+	for i := range x.gear {
+		// Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators.
+		state += 0x9e3779b97f4a7c15
+		z := state
+		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+		z = (z ^ z>>27) * 0x94d049bb133111eb
+		x.gear[i] = z ^ z>>31
+	}
+	return x
+}
+
+// Add indexes page, whose first byte lies at address. Bytes beyond 1 TiB are
+// not indexed.
+func (x *Index) Add(address int64, page []byte) {
+	if address < 0 || address > addressMask-int64(len(page)) {
+		return
+	}
+	x.samples = x.sample(page, x.samples[:0])
+	for _, s := range x.samples {
+		x.put(s.hash, uint64(address)+uint64(s.end))
+	}
+}
+
+// sample appends the windows of page that the present rate takes. A window is
+// judged by its own bytes alone, so equal bytes give equal samples wherever
+// they lie.
+func (x *Index) sample(page []byte, to []spot) []spot {
+	const mask = (1<<sampleBits - 1) << (windowSize - sampleBits)
+	skip := uint64(1)<<x.level - 1
+	var h, last uint64
+	gear := &x.gear
+	for i, b := range page {
+		h = h<<1 + gear[b]
+		if h&mask != 0 || i < windowSize-1 {
+			continue
+		}
+		w := hash(page[i+1-windowSize : i+1])
+		// A run of one byte, or of a short pattern, is one sample.
+		if w&skip != 0 || w == last {
+			continue
+		}
+		last = w
+		to = append(to, spot{end: i + 1, hash: w})
+	}
+	return to
+}
+
+// hash mixes the bytes of a window. The low checkBits go into the entry.
+func hash(window []byte) uint64 {
+	const k0, k1 = 0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f
+	_ = window[windowSize-1]
+	a := binary.LittleEndian.Uint64(window)
+	b := binary.LittleEndian.Uint64(window[8:])
+	c := binary.LittleEndian.Uint64(window[16:])
+	d := binary.LittleEndian.Uint64(window[24:])
+	hi, lo := bits.Mul64(a^k0, b^k1)
+	h := hi ^ lo
+	hi, lo = bits.Mul64(c^k1^h, d^k0^bits.RotateLeft64(h, 29))
+	h = (hi ^ lo) * k0
+	return h ^ h>>32
+}
+
+// bucket returns the entries among which a window with this hash lies, and
+// what distinguishes the window's entries in their high bits.
+func (x *Index) bucket(hash uint64) (*[bucketSize]uint64, uint64) {
+	n, _ := bits.Mul64(hash, x.buckets)
+	return (*[bucketSize]uint64)(x.table[n*bucketSize:]), hash & (1<<checkBits - 1)
+}
+
+// put makes address the newest entry for the window. Of more entries for it
+// than copiesKept the second oldest goes: the oldest is nearest to plain
+// bytes. A full bucket loses its oldest entry.
+func (x *Index) put(hash, address uint64) {
+	bucket, check := x.bucket(hash)
+	end, same, second := 0, 0, 0
+	for end < bucketSize && bucket[end] != 0 {
+		if bucket[end]>>addressBits == check {
+			if same++; same == copiesKept-1 {
+				second = end
+			}
+		}
+		end++
+	}
+	switch {
+	case same == copiesKept:
+		end = second
+	case end == bucketSize:
+		end--
+	default:
+		x.count++
+	}
+	copy(bucket[1:end+1], bucket[:end])
+	bucket[0] = check<<addressBits | address
+	if x.count > len(x.table)/8*6 && x.level < maxLevel {
+		x.halve()
+	}
+}
+
+// halve doubles the distance between samples.
+func (x *Index) halve() {
+	x.level++
+	x.count = 0
+	skip := uint64(1)<<x.level - 1
+	for n := 0; n < len(x.table); n += bucketSize {
+		bucket, kept := x.table[n:n+bucketSize], 0
+		for _, e := range bucket {
+			if e != 0 && e>>addressBits&skip == 0 {
+				bucket[kept] = e
+				kept++
+			}
+		}
+		clear(bucket[kept:])
+		x.count += kept
+	}
+}

@@ -1,0 +1,241 @@
+package gzipexact
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/flate"
+)
+
+var (
+	// ErrNotGzip says that the stream is not gzip, or damaged.
+	ErrNotGzip = errors.New("not a valid gzip stream")
+	// ErrUnknown says that no encoder known here makes this stream.
+	ErrUnknown = errors.New("gzip stream of an unknown encoder")
+)
+
+// An Analyzer is fed a gzip stream. It writes the stream's content to another
+// writer and at the end returns the recipe that makes the stream from it.
+//
+// It works in goroutines of its own and must be closed.
+type Analyzer struct {
+	in      *io.PipeWriter
+	done    chan struct{}
+	recipe  Recipe
+	err     error
+	verdict atomic.Bool
+}
+
+// NewAnalyzer returns an Analyzer that writes the content to content, from
+// another goroutine, in order, and no more once Close has returned.
+func NewAnalyzer(content io.Writer) *Analyzer {
+	r, w := io.Pipe()
+	a := &Analyzer{in: w, done: make(chan struct{})}
+	go func() {
+		defer close(a.done)
+		s := newSplitter(r, content)
+		a.recipe, a.err = s.run()
+		if a.err != nil {
+			a.verdict.Store(true)
+			// What still comes is not needed.
+			_, _ = io.Copy(io.Discard, r)
+		}
+	}()
+	return a
+}
+
+// Write takes the next bytes of the stream. It never fails before Close.
+func (a *Analyzer) Write(p []byte) (int, error) { return a.in.Write(p) }
+
+// GivenUp reports that Close will return an error, whatever is still written.
+// The rest of the stream need not be fed then.
+func (a *Analyzer) GivenUp() bool { return a.verdict.Load() }
+
+// Close ends the stream and returns its recipe. Only with a nil error has the
+// whole content been written. The error wraps ErrNotGzip, ErrUnknown, or the
+// error of the content's writer. Close may be called again.
+func (a *Analyzer) Close() (Recipe, error) {
+	_ = a.in.Close() // is always nil
+	<-a.done
+	return a.recipe, a.err
+}
+
+// A tap keeps what has been read through it.
+type tap struct {
+	r    io.Reader
+	kept bytes.Buffer
+}
+
+func (t *tap) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	t.kept.Write(p[:n])
+	return n, err
+}
+
+// A splitter takes a stream apart into members and steps.
+type splitter struct {
+	tap     tap
+	in      *bufio.Reader // on tap
+	inflate io.ReadCloser
+	content io.Writer
+	race    *race
+	recipe  Recipe
+	headers map[string]int
+	buf     []byte
+	seen    int      // bytes of headers and members recorded, at most
+	last    [10]byte // of the DEFLATE stream so far
+}
+
+const (
+	inSize = 32 << 10
+	// A stream that was flushed before it was closed ends in two empty blocks;
+	// the header of the first lies in the byte before. The second is stored or
+	// has the fixed codes.
+	flushedStored = "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
+	flushedFixed  = "\x00\x00\xff\xff\x03\x00"
+)
+
+func newSplitter(r io.Reader, content io.Writer) *splitter {
+	s := &splitter{tap: tap{r: r}, content: content, headers: map[string]int{}, buf: make([]byte, copySize)}
+	s.in = bufio.NewReaderSize(&s.tap, inSize)
+	s.inflate = flate.NewReader(s.in)
+	return s
+}
+
+func (s *splitter) run() (Recipe, error) {
+	err := s.all()
+	if s.race != nil {
+		winner, found := s.race.finish(err == nil)
+		if err == nil && !found {
+			err = ErrUnknown
+		}
+		s.recipe.encoder = winner
+	}
+	if err != nil {
+		return Recipe{}, fmt.Errorf("analysing gzip stream: %w", err)
+	}
+	return s.recipe, nil
+}
+
+// all reads members up to the end or to bytes that are no member.
+func (s *splitter) all() error {
+	for {
+		magic, err := s.in.Peek(2)
+		if len(s.recipe.members) > 0 && (err == io.EOF || err == nil && string(magic) != "\x1f\x8b") {
+			return s.trailing()
+		}
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if err := s.member(); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *splitter) trailing() error {
+	b, err := io.ReadAll(io.LimitReader(s.in, MaxTrailing+1))
+	if err != nil {
+		return err
+	}
+	if len(b) > MaxTrailing {
+		return fmt.Errorf("more than %d bytes behind the last member: %w", MaxTrailing, ErrUnknown)
+	}
+	s.recipe.trailing = string(b)
+	return nil
+}
+
+// taken returns the bytes that have been consumed since it was last called.
+func (s *splitter) taken() []byte {
+	return bytes.Clone(s.tap.kept.Next(s.tap.kept.Len() - s.in.Buffered()))
+}
+
+func (s *splitter) member() error {
+	h, err := readHeader(s.in)
+	if err != nil {
+		return errors.Join(ErrNotGzip, err)
+	}
+	s.taken()
+	if s.race == nil {
+		s.race = &race{tiers: candidates(h)}
+	}
+	if err := s.inflate.(flate.Resetter).Reset(s.in, nil); err != nil {
+		return err
+	}
+	var sum uint32
+	var size int64
+	clear(s.last[:])
+	for end := false; !end; {
+		n, err := s.inflateSome()
+		if err != nil && err != io.EOF {
+			return errors.Join(ErrNotGzip, err)
+		}
+		end = err == io.EOF
+		p := bytes.Clone(s.buf[:n])
+		sum = crc32.Update(sum, crc32.IEEETable, p)
+		size += int64(n)
+		if _, err := s.content.Write(p); err != nil {
+			return fmt.Errorf("writing content: %w", err)
+		}
+		stream := s.taken()
+		s.remember(stream)
+		if !s.race.add(step{content: p, stream: stream, end: end, flushed: end && s.flushed()}) {
+			return ErrUnknown
+		}
+	}
+	return s.endMember(h, member{flushed: s.flushed(), size: size}, sum)
+}
+
+// inflateSome fills buf, or returns what is left and io.EOF.
+func (s *splitter) inflateSome() (int, error) {
+	n := 0
+	for n < len(s.buf) {
+		k, err := s.inflate.Read(s.buf[n:])
+		if n += k; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// remember keeps the end of the DEFLATE stream.
+func (s *splitter) remember(stream []byte) {
+	both := append(s.last[:], stream...)
+	copy(s.last[:], both[len(both)-len(s.last):])
+}
+
+// flushed reports whether the stream ends in two empty blocks, not just one.
+func (s *splitter) flushed() bool {
+	return bytes.HasSuffix(s.last[:], []byte(flushedStored)) || bytes.HasSuffix(s.last[:], []byte(flushedFixed))
+}
+
+// endMember checks the member's trailer and records the member.
+func (s *splitter) endMember(header string, m member, sum uint32) error {
+	var got [8]byte
+	if _, err := io.ReadFull(s.in, got[:]); err != nil {
+		return errors.Join(ErrNotGzip, unexpected(err))
+	}
+	s.taken()
+	if !bytes.Equal(got[:], trailer(sum, m.size)) {
+		return fmt.Errorf("checksum or size of content: %w", ErrNotGzip)
+	}
+	at, ok := s.headers[header]
+	if !ok {
+		at = len(s.recipe.headers)
+		s.headers[header] = at
+		s.recipe.headers = append(s.recipe.headers, header)
+		s.seen += len(header)
+	}
+	m.header = at
+	s.recipe.members = append(s.recipe.members, m)
+	// A number takes at most ten bytes.
+	if s.seen += 20; s.seen > MaxRecipe-2*MaxTrailing {
+		return fmt.Errorf("recipe larger than %d bytes: %w", MaxRecipe, ErrUnknown)
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package goflate
+
+// A chain links every position to the last one before it with the same hash.
+// Positions are kept modulo 65536, and never forgotten: where the last position
+// with a hash is 65536 or more bytes away, the link points to an arbitrary
+// position. That does no harm. All positions from there on have been entered
+// since; had one of them the hash, the link would point to it. So what the link
+// points to, and all that is behind it, differs in the bytes hashed, which
+// whoever follows a link compares.
+
+// A chain4 is the original's chain, by four bytes. rank grows by one along it.
+type chain4 struct {
+	head [1 << hashBits]uint16
+	link [period]uint16
+	rank [period]uint16
+}
+
+// enter enters the positions from from to below to.
+func (c *chain4) enter(buf *content, from, to int) {
+	for pos := from; pos < to; pos++ {
+		c.enterOne(uint32(buf.load(pos)), uint16(pos))
+	}
+}
+
+func (c *chain4) enterOne(v uint32, at uint16) {
+	h := &c.head[hash4(v)]
+	last := *h
+	*h = at
+	c.link[at] = at - last
+	c.rank[at] = c.rank[last] + 1
+}
+
+// A chain5 is by five bytes.
+type chain5 struct {
+	head [1 << bits5]uint16
+	link [period]uint16
+}
+
+func (c *chain5) enter(buf *content, from, to int) {
+	for pos := from; pos < to; pos++ {
+		h := &c.head[hash5(buf.load(pos))]
+		c.link[uint16(pos)] = uint16(pos) - *h
+		*h = uint16(pos)
+	}
+}
+
+// A chain8 is by eight bytes.
+type chain8 struct {
+	head [1 << bits8]uint16
+	link [period]uint16
+}
+
+func (c *chain8) enter(buf *content, from, to int) {
+	for pos := from; pos < to; pos++ {
+		h := &c.head[hash8(buf.load(pos))]
+		c.link[uint16(pos)] = uint16(pos) - *h
+		*h = uint16(pos)
+	}
+}
+
+func hash5(v uint64) uint64 { return v << 24 * mul5 >> (64 - bits5) }
+func hash8(v uint64) uint64 { return v * mul8 >> (64 - bits8) }

@@ -1,0 +1,105 @@
+package transfer
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func (d *Dir) identity() string {
+	return fmt.Sprintf("file://%s#%x:%x", d.place.path, d.place.dev, d.place.ino)
+}
+
+func (d *Dir) lanes() int { return 1 }
+
+func (d *Dir) unfinished(_ context.Context, aside string) (slowFile, error) {
+	f, err := d.open(aside, unix.O_RDWR)
+	if os.IsNotExist(err) {
+		f, err = d.create(aside)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &dirFile{File: f, d: d, aside: aside}, nil
+}
+
+func (d *Dir) existing(_ context.Context, name string) (slowFile, error) {
+	f, err := d.open(name, unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	return &dirFile{File: f, d: d, aside: name}, nil
+}
+
+func (d *Dir) open(name string, flags int) (f *os.File, err error) {
+	err = d.place.with(func(dirfd int) error {
+		if f, err = openRegular(dirfd, name, flags); err != nil {
+			return &fs.PathError{Op: "opening", Path: d.path(name), Err: explain(err)}
+		}
+		return nil
+	})
+	return f, err
+}
+
+// dirFile is a file of a Dir that is being sent.
+type dirFile struct {
+	*os.File
+	d     *Dir
+	aside string
+}
+
+func (f *dirFile) size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+func (f *dirFile) truncate(size int64) error { return f.named("truncating", f.Truncate(size)) }
+func (f *dirFile) firm() bool                { return true }
+
+func (f *dirFile) pipeTo() pipeTo {
+	return pipeTo{
+		packet: 1 << 20, workers: 2, window: resend / 2,
+		write: func(b []byte, off int64) error { _, err := f.WriteAt(b, off); return f.named("writing", err) },
+		sync:  func() error { return f.named("syncing", f.Sync()) },
+	}
+}
+
+func (f *dirFile) named(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: f.d.path(f.aside), Err: explain(err)}
+}
+
+// commit renames the file, which is durable, and makes that durable too. See
+// Dir.Put for the second Sync.
+func (f *dirFile) commit(name string) error {
+	err := f.d.place.with(func(dirfd int) error {
+		if err := lookRegular(dirfd, name); err != nil && err != unix.ENOENT {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		if err := unix.Renameat(dirfd, f.aside, dirfd, name); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		return syncFolder(dirfd)
+	})
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return &fs.PathError{Op: "finishing", Path: f.d.path(name), Err: explain(err)}
+	}
+	return nil
+}

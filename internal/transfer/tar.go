@@ -1,0 +1,134 @@
+package transfer
+
+import (
+	"archive/tar"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+)
+
+// MaxTarFile is the most bytes that one file of a tar stream may have: a tar
+// header tells the size, so a file is held in memory until it is complete.
+const MaxTarFile = 64 << 20
+
+// tarChunk is the step in which memory for a file is taken.
+const tarChunk = 1 << 20
+
+// Tar writes the files of a bundle to a stream in tar form (POSIX.1-1988
+// USTAR): the same names and bytes as in a folder. Headers say mode 0644,
+// mtime 0, owner 0, so that equal files in equal order give equal streams.
+//
+// Its methods may be called by several goroutines; files stand in the stream
+// in the order in which they were closed.
+type Tar struct {
+	mu  sync.Mutex
+	w   *tar.Writer
+	err error // the first of the stream's: nothing can follow it
+}
+
+// NewTar returns a Tar that writes to w.
+func NewTar(w io.Writer) *Tar { return &Tar{w: tar.NewWriter(w)} }
+
+// Create returns a writer of a file of at most MaxTarFile bytes: more is an
+// error of Write, and the file is then left out of the stream.
+func (t *Tar) Create(name string) (io.WriteCloser, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	return &tarFile{t: t, name: name}, nil
+}
+
+// Put adds a file.
+func (t *Tar) Put(name string, data []byte) error {
+	f, err := t.Create(name)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// Close writes the end of the archive. A stream without it is incomplete.
+func (t *Tar) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err != nil {
+		return t.err
+	}
+	t.err = fs.ErrClosed
+	if err := t.w.Close(); err != nil {
+		return fmt.Errorf("ending the tar stream: %w", explain(err))
+	}
+	return nil
+}
+
+func (t *Tar) add(name string, size int64, chunks [][]byte) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err == nil {
+		t.err = t.write(name, size, chunks)
+	}
+	if t.err != nil {
+		return fmt.Errorf("writing %q to the tar stream: %w", name, explain(t.err))
+	}
+	return nil
+}
+
+func (t *Tar) write(name string, size int64, chunks [][]byte) error {
+	err := t.w.WriteHeader(&tar.Header{
+		Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644, Format: tar.FormatUSTAR,
+	})
+	for i := 0; i < len(chunks) && err == nil; i++ {
+		_, err = t.w.Write(chunks[i])
+	}
+	if err == nil {
+		err = t.w.Flush()
+	}
+	return err
+}
+
+// tarFile is one file until it is closed.
+type tarFile struct {
+	t      *Tar
+	name   string
+	size   int64
+	chunks [][]byte
+	err    error
+}
+
+func (f *tarFile) Write(b []byte) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	if int64(len(b)) > MaxTarFile-f.size {
+		f.chunks = nil
+		f.err = fmt.Errorf("writing %q to the tar stream: %w: at most %d bytes a file (choose smaller volumes)",
+			f.name, ErrTooLarge, MaxTarFile)
+		return 0, f.err
+	}
+	n := len(b)
+	f.size += int64(n)
+	for len(b) > 0 {
+		if len(f.chunks) == 0 || len(f.chunks[len(f.chunks)-1]) == tarChunk {
+			f.chunks = append(f.chunks, make([]byte, 0, tarChunk))
+		}
+		last := &f.chunks[len(f.chunks)-1]
+		k := min(len(b), tarChunk-len(*last))
+		*last = append(*last, b[:k]...)
+		b = b[k:]
+	}
+	return n, nil
+}
+
+func (f *tarFile) Close() error {
+	if f.err != nil {
+		return f.err
+	}
+	f.err = fs.ErrClosed
+	err := f.t.add(f.name, f.size, f.chunks)
+	f.chunks = nil
+	return err
+}
