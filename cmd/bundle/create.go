@@ -21,6 +21,7 @@ type creation struct {
 	wish       wish
 	out        string
 	volumeSize string
+	packing    packing
 	key        signing
 	from       places
 	output     commands.Output
@@ -49,6 +50,7 @@ Only pinned images are packed. To pin: bundle lock.`,
 	f := cmd.Flags()
 	f.StringVarP(&c.out, "output", "o", "", "`OUT`: a folder, a .tar file, or - for standard output")
 	f.StringVar(&c.volumeSize, "volume-size", "", "`SIZE` of a volume at most, such as 700MB (default 4092MiB; 64MiB in a tar)")
+	c.packing.add(cmd)
 	c.key.add(cmd)
 	c.from.add(cmd)
 	c.output.Add(cmd)
@@ -95,7 +97,13 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	return c.write(cmd, env, contents, create.Options{VolumeSize: size, Signatures: []create.Signature{signature}})
+	o := create.Options{VolumeSize: size, Signatures: []create.Signature{signature}, Spool: c.from.spool}
+	bases, err := c.packing.options(env, &o, c.out)
+	if err != nil {
+		return err
+	}
+	defer bases()
+	return c.write(cmd, env, contents, o)
 }
 
 // write writes the bundle and tells of it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -17,12 +18,14 @@ import (
 	"airlock/internal/layout"
 	"airlock/internal/load"
 	"airlock/internal/manifest"
+	"airlock/internal/media"
 	"airlock/internal/transfer"
 )
 
 // loading is the flags of load.
 type loading struct {
 	to         string
+	bases      []string
 	spool      string
 	dockerHost string
 	retag      bool
@@ -56,6 +59,7 @@ A name that stands for another image there moves only with --retag.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&l.to, "to", "", "`DESTINATION`: docker, registry://HOST[/PREFIX] or oci:DIR")
+	f.StringSliceVar(&l.bases, "base", nil, "`BUNDLE` that this one is based on; repeat it for several")
 	f.BoolVar(&l.retag, "retag", false, "let names move from other images that they stand for there")
 	f.BoolVar(&l.dryRun, "dry-run", false, "say what would be read, written and named, and change nothing")
 	f.StringVar(&l.dockerHost, "docker-host", "", "`URL` of the Docker Engine (default: $DOCKER_HOST or the local socket)")
@@ -83,7 +87,11 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, path string) error {
 		return err
 	}
 	defer files.Close()
-	blobs, err := archive.Open(files, allowed, env.Now())
+	bases, err := openBases(l.bases)
+	if err != nil {
+		return err
+	}
+	blobs, err := archive.OpenOn(files, bases, allowed, env.Now())
 	if err != nil {
 		return commands.AsIncomplete(err, path)
 	}
@@ -98,6 +106,19 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, path string) error {
 		return err
 	}
 	return l.tell(cmd, env, result, blobs)
+}
+
+// openBases opens the folders and files of bases.
+func openBases(paths []string) ([]fs.FS, error) {
+	var all []fs.FS
+	for _, path := range paths {
+		files, err := media.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, files)
+	}
+	return all, nil
 }
 
 // destination opens what --to names.

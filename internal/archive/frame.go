@@ -6,9 +6,6 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// frameSize is how many bytes of content the Writer puts in one frame.
-const frameSize = 2 << 20
-
 // sampleSize is how much of a frame is tried before the whole of it is
 // compressed: most layers are gzip, where nothing is to be gained.
 const sampleSize = 64 << 10
@@ -28,7 +25,7 @@ func newEncoder(workers int) (*encoder, error) {
 		return nil, err
 	}
 	full, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false),
-		zstd.WithEncoderConcurrency(workers), zstd.WithWindowSize(frameSize), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true))
+		zstd.WithEncoderConcurrency(workers), zstd.WithWindowSize(FrameSize), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true))
 	return &encoder{probe: probe, full: full}, err
 }
 
@@ -57,7 +54,7 @@ type decoder struct{ zstd *zstd.Decoder }
 
 func newDecoder(workers int) (*decoder, error) {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(workers), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(MaxFrame))
+		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(FrameSize))
 	return &decoder{zstd: d}, err
 }
 

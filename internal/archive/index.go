@@ -5,14 +5,16 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"sort"
 
+	"airlock/internal/gzipexact"
 	"airlock/internal/manifest"
 )
 
 // Limits of an index (FORMAT.md, "Limits").
 const (
-	MaxIndex = 256 << 20 // bytes
-	MaxFrame = 4 << 20   // bytes of content in one frame
+	MaxIndex  = 256 << 20 // bytes
+	FrameSize = 2 << 20   // bytes of content in each frame of a content but its last
 )
 
 const indexMagic = "airlock-index-v1\n"
@@ -24,13 +26,16 @@ type FrameKind byte
 const (
 	Stored FrameKind = 0 // as they are
 	Zstd   FrameKind = 1 // one zstd frame (RFC 8878)
+	Delta  FrameKind = 2 // copies from earlier pages, and what differs (package delta)
+	Same   FrameKind = 3 // the bytes of an earlier page; takes no space
 )
 
-// frame is a slice of a content.
+// frame is a slice of a content: FrameSize bytes of it, the last one perhaps
+// fewer. Its number among all frames, those of the bases first, is its page.
 type frame struct {
 	kind    FrameKind
-	size    int64 // bytes of content
 	encoded int64 // bytes in the space
+	page    int64 // of Same: which page
 	offset  int64 // in the space; follows from the frames before
 }
 
@@ -39,19 +44,31 @@ type content struct {
 	digest manifest.Digest
 	size   int64
 	frames []frame
+	first  int64 // number of the first frame in this archive; follows from the contents before
 }
+
+// frameCount returns how many frames a content of size bytes has.
+func frameCount(size int64) int64 { return (size + FrameSize - 1) / FrameSize }
+
+// frameLength returns how many bytes of content frame i holds.
+func (c *content) frameLength(i int) int64 { return min(FrameSize, c.size-int64(i)*FrameSize) }
 
 // recipeKind says how a blob comes from its content.
 type recipeKind byte
 
-// asItIs: the blob is the content.
-const asItIs recipeKind = 0
+// The recipe kinds of this version.
+const (
+	asItIs recipeKind = 0 // the blob is the content
+	gzip   recipeKind = 1 // the content, compressed as a gzipexact.Recipe says
+)
 
 // blob is a named run of bytes that is rebuilt from a content.
 type blob struct {
 	digest  manifest.Digest
-	recipe  recipeKind
-	content int // in index.contents
+	kind    recipeKind
+	content int    // in index.contents
+	size    int64  // of gzip: bytes of the blob
+	recipe  []byte // of gzip
 }
 
 // index lists all that the space holds. Frames stand in the space in the order
@@ -61,6 +78,21 @@ type index struct {
 	blobs    []blob // by digest
 }
 
+// pages returns how many frames there are.
+func (x *index) pages() int64 {
+	if len(x.contents) == 0 {
+		return 0
+	}
+	last := x.contents[len(x.contents)-1]
+	return last.first + frameCount(last.size)
+}
+
+// at returns the content that frame n belongs to, and which of its frames it is.
+func (x *index) at(n int64) (*content, int) {
+	i := sort.Search(len(x.contents), func(i int) bool { return x.contents[i].first > n }) - 1
+	return &x.contents[i], int(n - x.contents[i].first)
+}
+
 // marshal returns the one encoding of the index.
 func (x *index) marshal() []byte {
 	b := []byte(indexMagic)
@@ -68,36 +100,40 @@ func (x *index) marshal() []byte {
 	for _, c := range x.contents {
 		b = append(b, c.digest[:]...)
 		b = binary.AppendUvarint(b, uint64(c.size))
-		b = binary.AppendUvarint(b, uint64(len(c.frames)))
 		for _, f := range c.frames {
 			b = append(b, byte(f.kind))
-			b = binary.AppendUvarint(b, uint64(f.size))
-			if f.kind != Stored {
+			switch f.kind {
+			case Zstd, Delta:
 				b = binary.AppendUvarint(b, uint64(f.encoded))
+			case Same:
+				b = binary.AppendUvarint(b, uint64(f.page))
 			}
 		}
 	}
 	b = binary.AppendUvarint(b, uint64(len(x.blobs)))
 	for _, blob := range x.blobs {
 		b = append(b, blob.digest[:]...)
-		b = append(b, byte(blob.recipe))
+		b = append(b, byte(blob.kind))
 		b = binary.AppendUvarint(b, uint64(blob.content))
+		if blob.kind == gzip {
+			b = binary.AppendUvarint(b, uint64(blob.size))
+			b = binary.AppendUvarint(b, uint64(len(blob.recipe)))
+			b = append(b, blob.recipe...)
+		}
 	}
 	return b
 }
 
 // parseIndex reads what marshal writes and nothing else. spaceSize is how many
-// bytes of frames come before the index.
-func parseIndex(raw []byte, spaceSize int64) (*index, error) {
-	p := &parser{rest: raw}
+// bytes of frames come before the index, basePages how many pages the bases have.
+func parseIndex(raw []byte, spaceSize, basePages int64) (*index, error) {
+	p := &parser{rest: raw, page: basePages}
 	x := &index{}
 	if string(p.take(len(indexMagic))) != indexMagic {
 		return nil, fmt.Errorf("%w: index does not begin with %q", ErrMalformed, indexMagic)
 	}
-	offset := int64(0)
 	for n := p.count(minContent); n > 0 && p.err == nil; n-- {
-		c := p.content(&offset)
-		x.contents = append(x.contents, c)
+		x.contents = append(x.contents, p.content(x.pages()))
 	}
 	for n := p.count(minBlob); n > 0 && p.err == nil; n-- {
 		x.blobs = append(x.blobs, p.blob(x))
@@ -107,8 +143,8 @@ func parseIndex(raw []byte, spaceSize int64) (*index, error) {
 		return nil, fmt.Errorf("%w: index: %w", ErrMalformed, p.err)
 	case len(p.rest) > 0:
 		return nil, fmt.Errorf("%w: index: %d bytes too many", ErrMalformed, len(p.rest))
-	case offset != spaceSize:
-		return nil, fmt.Errorf("%w: index: frames take %d bytes, but %d come before it", ErrMalformed, offset, spaceSize)
+	case p.offset != spaceSize:
+		return nil, fmt.Errorf("%w: index: frames take %d bytes, but %d come before it", ErrMalformed, p.offset, spaceSize)
 	case !bytes.Equal(x.marshal(), raw):
 		return nil, fmt.Errorf("%w: index: a number is not in its shortest form", ErrMalformed)
 	}
@@ -149,15 +185,17 @@ func (x *index) find(d manifest.Digest) (blob, bool) {
 // Fewest bytes that an entry takes; counts beyond what is left are refused
 // before anything is allocated.
 const (
-	minContent = 32 + 1 + 1
-	minFrame   = 2
+	minContent = 32 + 1
+	minFrame   = 1
 	minBlob    = 32 + 1 + 1
 )
 
 // parser takes an index apart; its first error sticks.
 type parser struct {
-	rest []byte
-	err  error
+	rest   []byte
+	err    error
+	offset int64 // of the next frame in the space
+	page   int64 // number of the next frame
 }
 
 func (p *parser) fail(format string, args ...any) {
@@ -192,9 +230,11 @@ func (p *parser) number(limit int64) int64 {
 }
 
 // count reads how many entries of at least size bytes follow.
-func (p *parser) count(size int) int64 {
-	n := p.number(manifest.MaxSpace)
-	if n > int64(len(p.rest)/size) {
+func (p *parser) count(size int64) int64 { return p.fits(p.number(manifest.MaxSpace), size) }
+
+// fits refuses n entries of at least size bytes where fewer bytes are left.
+func (p *parser) fits(n, size int64) int64 {
+	if n > int64(len(p.rest))/size {
 		p.fail("%d entries do not fit in %d bytes", n, len(p.rest))
 		return 0
 	}
@@ -209,52 +249,71 @@ func (p *parser) digest() manifest.Digest {
 	return d
 }
 
-func (p *parser) content(offset *int64) content {
-	c := content{digest: p.digest(), size: p.number(manifest.MaxSpace)}
-	left := c.size
-	for n := p.count(minFrame); n > 0 && p.err == nil; n-- {
-		f := frame{kind: FrameKind(p.take(1)[0]), size: p.number(MaxFrame), offset: *offset}
-		f.encoded = f.size
-		if f.kind == Zstd {
-			f.encoded = p.number(MaxFrame)
+func (p *parser) content(first int64) content {
+	c := content{digest: p.digest(), size: p.number(manifest.MaxSpace), first: first}
+	n := p.fits(frameCount(c.size), minFrame)
+	c.frames = make([]frame, 0, n)
+	for i := range int(n) {
+		f := p.frame(c.frameLength(i))
+		if p.err != nil {
+			break
 		}
-		if p.err == nil {
-			p.checkFrame(f, left)
-		}
-		left -= f.size
-		*offset += f.encoded
 		c.frames = append(c.frames, f)
-	}
-	if left != 0 {
-		p.fail("content %s: its frames do not make its %d bytes", c.digest, c.size)
+		p.offset += f.encoded
+		p.page++
 	}
 	return c
 }
 
-func (p *parser) checkFrame(f frame, left int64) {
-	switch {
-	case f.kind > Zstd:
-		p.fail("frame of kind %d, which this version of airlock does not know", f.kind)
-	case f.size == 0 || f.size > left:
-		p.fail("frame of %d bytes where %d are left", f.size, left)
-	case f.kind == Zstd && (f.encoded == 0 || f.encoded >= f.size):
-		p.fail("zstd frame of %d bytes for %d", f.encoded, f.size)
+// frame reads a frame of length bytes of content.
+func (p *parser) frame(length int64) frame {
+	f := frame{kind: FrameKind(p.take(1)[0]), offset: p.offset}
+	switch f.kind {
+	case Stored:
+		f.encoded = length
+	case Zstd, Delta:
+		f.encoded = p.number(FrameSize)
+		if f.encoded == 0 || f.encoded >= length {
+			p.fail("a frame of %d bytes for %d", f.encoded, length)
+		}
+	case Same:
+		f.page = p.number(manifest.MaxSpace)
+		if f.page >= p.page {
+			p.fail("page %d is a copy of page %d, which does not come before it", p.page, f.page)
+		}
+	default:
+		p.fail("a frame of kind %d, which this version of airlock does not know", f.kind)
 	}
+	return f
 }
 
 func (p *parser) blob(x *index) blob {
-	b := blob{digest: p.digest(), recipe: recipeKind(p.take(1)[0])}
+	b := blob{digest: p.digest(), kind: recipeKind(p.take(1)[0])}
 	n := p.number(manifest.MaxSpace)
-	switch {
-	case p.err != nil:
-	case b.recipe != asItIs:
-		p.fail("recipe of kind %d, which this version of airlock does not know", b.recipe)
-	case n >= int64(len(x.contents)):
+	if p.err == nil && n >= int64(len(x.contents)) {
 		p.fail("blob %s comes from content %d of %d", b.digest, n, len(x.contents))
-	case x.contents[n].digest != b.digest:
-		p.fail("blob %s is not its content %s as it is", b.digest, x.contents[n].digest)
+	}
+	if p.err != nil {
+		return b
 	}
 	b.content = int(n)
+	c := &x.contents[n]
+	switch b.kind {
+	case asItIs:
+		b.size = c.size
+		if c.digest != b.digest {
+			p.fail("blob %s is not its content %s as it is", b.digest, c.digest)
+		}
+	case gzip:
+		b.size = p.number(manifest.MaxSpace)
+		b.recipe = p.take(int(p.fits(p.number(gzipexact.MaxRecipe), 1)))
+		if r, err := gzipexact.ParseRecipe(b.recipe); p.err == nil && err != nil {
+			p.fail("blob %s: %w", b.digest, err)
+		} else if p.err == nil && r.Size() != c.size {
+			p.fail("blob %s: its recipe takes %d bytes, its content has %d", b.digest, r.Size(), c.size)
+		}
+	default:
+		p.fail("a recipe of kind %d, which this version of airlock does not know", b.kind)
+	}
 	return b
 }
-

@@ -1,50 +1,139 @@
 package archive
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
+	"airlock/internal/gzipexact"
+	"airlock/internal/lru"
 	"airlock/internal/manifest"
 	"airlock/internal/trust"
 	"airlock/internal/volume"
 )
 
+// ErrBase is wrapped where a bundle cannot be read without a base that is not
+// there, or is another one.
+var ErrBase = errors.New("a base is needed")
+
 // Reader reads blobs from the space of a verified bundle. It is safe for use
 // by several goroutines.
 type Reader struct {
-	space   *volume.Reader
-	index   *index
-	decoder *decoder
+	space    *volume.Reader
+	index    *index
+	bases    []base // in the order of the manifest's
+	decoders *decoders
+	cache    *pageCache // shared with the bases
+}
+
+// base is a bundle that another is based on.
+type base struct {
+	manifest.Base
+	*Reader // nil: not there
 }
 
 // Open proves and opens the bundle in fsys: its texts by manifest.Open, the
 // presence and sizes of its volumes, its index. It is what everything on the
-// isolated side begins with.
+// isolated side begins with. OpenOn opens one that is based on others.
 func Open(fsys fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Reader, error) {
-	verified, err := manifest.Open(fsys, allowed, at)
-	if err != nil {
-		return nil, err
+	return OpenOn(fsys, nil, allowed, at)
+}
+
+// OpenOn opens a bundle together with the bundles it is based on, and those
+// they are based on, which are looked for among bases by the digests of their
+// SHA256SUMS. Each is proven like the bundle itself. Where a base is missing,
+// Complete and the reading of what is copied from it return an error that
+// wraps ErrBase and names it.
+func OpenOn(fsys fs.FS, bases []fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Reader, error) {
+	o := opener{allowed: allowed, at: at, offered: map[manifest.Digest]fs.FS{}, open: map[manifest.Digest]*Reader{},
+		cache: lru.New[pageKey, []byte](cachedPages)}
+	for _, base := range bases {
+		sums, err := manifest.ReadSums(base)
+		if err != nil {
+			return nil, fmt.Errorf("base: %w", err)
+		}
+		o.offered[manifest.DigestOf(sums)] = base
 	}
-	space, err := volume.NewReader(verified, fsys)
+	r, err := o.bundle(fsys, 0)
 	if err != nil {
-		return nil, err
-	}
-	r, err := NewReader(space)
-	if err != nil {
-		space.Close()
+		o.close()
 		return nil, err
 	}
 	return r, nil
 }
 
-// NewReader reads the index of a space.
-func NewReader(space *volume.Reader) (*Reader, error) {
+// maxChain is how many bundles may be based on each other.
+const maxChain = 64
+
+type opener struct {
+	allowed *trust.AllowedSigners
+	at      time.Time
+	offered map[manifest.Digest]fs.FS
+	open    map[manifest.Digest]*Reader
+	cache   *pageCache
+}
+
+func (o *opener) close() {
+	for _, r := range o.open {
+		r.space.Close()
+	}
+}
+
+func (o *opener) bundle(fsys fs.FS, depth int) (*Reader, error) {
+	verified, err := manifest.Open(fsys, o.allowed, o.at)
+	if err != nil {
+		return nil, err
+	}
+	if depth > maxChain {
+		return nil, fmt.Errorf("%w: more than %d bundles are based on each other", ErrMalformed, maxChain)
+	}
+	var bases []base
+	for _, b := range verified.Manifest().Bases {
+		reader, err := o.base(b, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		bases = append(bases, base{b, reader})
+	}
+	space, err := volume.NewReader(verified, fsys)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newReader(space, bases, o.cache)
+	if err != nil {
+		space.Close()
+		return nil, err
+	}
+	o.open[verified.Root()] = r
+	return r, nil
+}
+
+// base returns the reader of a base, or nil if it is not among those offered.
+func (o *opener) base(b manifest.Base, depth int) (*Reader, error) {
+	if r, ok := o.open[b.Root]; ok {
+		return r, nil
+	}
+	fsys, ok := o.offered[b.Root]
+	if !ok {
+		return nil, nil
+	}
+	r, err := o.bundle(fsys, depth)
+	if err == nil && r.index.pages() != b.Pages {
+		err = fmt.Errorf("%w: it has %d pages, want %d", ErrMalformed, r.index.pages(), b.Pages)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("base %s %s: %w", b.Release, b.Version, err)
+	}
+	return r, nil
+}
+
+// newReader reads the index of a space.
+func newReader(space *volume.Reader, bases []base, cache *pageCache) (*Reader, error) {
 	where := space.Verified().Manifest().Index
 	if where.Size > MaxIndex {
 		return nil, fmt.Errorf("%w: index of %d bytes, at most %d are allowed", ErrMalformed, where.Size, MaxIndex)
@@ -56,19 +145,59 @@ func NewReader(space *volume.Reader) (*Reader, error) {
 	if manifest.DigestOf(raw) != where.Digest {
 		return nil, fmt.Errorf("%w: index has another digest than %s lists", ErrMalformed, manifest.ManifestName)
 	}
-	parsed, err := parseIndex(raw, where.Offset)
+	decoders, err := newDecoders(runtime.GOMAXPROCS(0))
 	if err != nil {
 		return nil, err
 	}
-	decoder, err := newDecoder(runtime.GOMAXPROCS(0))
-	if err != nil {
-		return nil, err
-	}
-	return &Reader{space: space, index: parsed, decoder: decoder}, nil
+	r := &Reader{space: space, bases: bases, decoders: decoders, cache: cache}
+	r.index, err = parseIndex(raw, where.Offset, r.basePages())
+	return r, err
 }
 
-// Close closes the volumes.
-func (r *Reader) Close() error { return r.space.Close() }
+// Close closes the volumes, the bases' too.
+func (r *Reader) Close() error {
+	var all []error
+	for _, one := range r.family() {
+		all = append(all, one.space.Close())
+	}
+	return errors.Join(all...)
+}
+
+// family returns all that r is based on, each once and after its own bases,
+// and r itself as the last.
+func (r *Reader) family() []*Reader {
+	var all []*Reader
+	var visit func(*Reader)
+	visit = func(one *Reader) {
+		if slices.Contains(all, one) {
+			return
+		}
+		for _, b := range one.bases {
+			if b.Reader != nil {
+				visit(b.Reader)
+			}
+		}
+		all = append(all, one)
+	}
+	visit(r)
+	return all
+}
+
+// Complete returns an error that wraps ErrBase if a base is missing.
+func (r *Reader) Complete() error {
+	for _, one := range r.family() {
+		for _, b := range one.bases {
+			if b.Reader == nil {
+				return fmt.Errorf("%s: %w", one.Manifest().Title(), b.missing())
+			}
+		}
+	}
+	return nil
+}
+
+func (b base) missing() error {
+	return fmt.Errorf("%w: %s %s with root %s is not among those given", ErrBase, b.Release, b.Version, b.Root)
+}
 
 // Verified returns the proven texts of the bundle.
 func (r *Reader) Verified() *manifest.Verified { return r.space.Verified() }
@@ -82,10 +211,7 @@ func (r *Reader) Space() *volume.Reader { return r.space }
 // Size returns a blob's size in bytes, and whether the archive has it.
 func (r *Reader) Size(d manifest.Digest) (int64, bool) {
 	b, ok := r.index.find(d)
-	if !ok {
-		return 0, false
-	}
-	return r.index.contents[b.content].size, true
+	return b.size, ok
 }
 
 // Packing says how a blob is packed.
@@ -97,18 +223,34 @@ type Packing struct {
 	Frames string          `json:"frames"` // how its content is stored
 }
 
+var frameNames = [...]string{Stored: "stored", Zstd: "zstd", Delta: "delta", Same: "copied"}
+
 // Packings returns how each blob is packed, by digest.
-func (r *Reader) Packings() []Packing {
+func (r *Reader) Packings() []Packing { return r.index.packings() }
+
+func (x *index) packings() []Packing {
 	var all []Packing
-	for _, b := range r.index.blobs {
-		c := r.index.contents[b.content]
-		p := Packing{Digest: b.digest, Size: c.size, Recipe: "as it is", Frames: "stored"}
-		for _, f := range c.frames {
+	for _, b := range x.blobs {
+		p := Packing{Digest: b.digest, Size: b.size, Recipe: "as it is"}
+		if b.kind == gzip {
+			recipe, err := gzipexact.ParseRecipe(b.recipe)
+			if err != nil {
+				panic("archive: internal error: " + err.Error()) // it was parsed before
+			}
+			p.Recipe = "gzip: " + recipe.String()
+		}
+		var kinds []string
+		var counts [len(frameNames)]int
+		for _, f := range x.contents[b.content].frames {
 			p.Packed += f.encoded
-			if f.kind == Zstd {
-				p.Frames = "zstd"
+			counts[f.kind]++
+		}
+		for kind, n := range counts {
+			if n > 0 {
+				kinds = append(kinds, fmt.Sprintf("%d %s", n, frameNames[kind]))
 			}
 		}
+		p.Frames = strings.Join(kinds, ", ")
 		all = append(all, p)
 	}
 	return all
@@ -123,122 +265,103 @@ func (r *Reader) Open(d manifest.Digest) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 	}
 	c := &r.index.contents[b.content]
-	br := &blobReader{digest: d, left: c.size, sum: sha256.New(), frames: make(chan decoded, 1), stop: make(chan struct{})}
-	go r.decode(c, br)
-	return br, nil
+	if b.kind == asItIs {
+		return r.content(c), nil
+	}
+	recipe, err := gzipexact.ParseRecipe(b.recipe)
+	if err != nil {
+		return nil, err
+	}
+	return newProven(d, b.size, func(emit func([]byte) error) error { return r.rebuild(c, recipe, emit) }), nil
 }
 
-// ReadAt fills p with a blob's bytes from offset off. They are proven by the
-// blocks they came from, not by the blob's digest. Past the blob's end it
-// returns io.EOF.
+// OpenContent returns the content that a gzip blob is rebuilt from: what it
+// decompresses to, proven by its digest as Open's bytes are, and its size.
+// False: the blob is no such blob.
+func (r *Reader) OpenContent(d manifest.Digest) (io.ReadCloser, int64, bool) {
+	b, ok := r.index.find(d)
+	if !ok || b.kind != gzip {
+		return nil, 0, false
+	}
+	c := &r.index.contents[b.content]
+	return r.content(c), c.size, true
+}
+
+// content returns a content's bytes, proven by its digest.
+func (r *Reader) content(c *content) io.ReadCloser {
+	return newProven(c.digest, c.size, func(emit func([]byte) error) error { return r.frames(c, emit) })
+}
+
+// frames emits a content's bytes, frame by frame.
+func (r *Reader) frames(c *content, emit func([]byte) error) error {
+	for i := range c.frames {
+		data, err := r.frame(c, i, newDescent(r.cache))
+		if err != nil {
+			return err
+		}
+		if err := emit(data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rebuild emits a gzip blob made of its content.
+func (r *Reader) rebuild(c *content, recipe gzipexact.Recipe, emit func([]byte) error) error {
+	content := r.content(c)
+	defer content.Close()
+	w := &chunker{emit: emit}
+	if err := gzipexact.RebuildParallel(w, recipe, content, runtime.GOMAXPROCS(0)); err != nil {
+		return err
+	}
+	return w.flush()
+}
+
+// chunker gathers small writes into chunks for a proven reader.
+type chunker struct {
+	emit func([]byte) error
+	data []byte
+}
+
+const chunkSize = 256 << 10
+
+func (w *chunker) Write(p []byte) (int, error) {
+	w.data = append(w.data, p...)
+	if len(w.data) < chunkSize {
+		return len(p), nil
+	}
+	return len(p), w.flush()
+}
+
+func (w *chunker) flush() error {
+	data := w.data
+	w.data = make([]byte, 0, chunkSize+64<<10)
+	return w.emit(data)
+}
+
+// ReadAt fills p with the bytes of a blob that is packed as it is, from offset
+// off. They are proven by the blocks they came from, not by the blob's digest.
+// Past the blob's end it returns io.EOF; of any other blob errors.ErrUnsupported.
 func (r *Reader) ReadAt(d manifest.Digest, p []byte, off int64) (int, error) {
 	b, ok := r.index.find(d)
 	if !ok {
 		return 0, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 	}
-	read, start := 0, int64(0)
-	for _, f := range r.index.contents[b.content].frames {
-		if read == len(p) {
-			break
+	if b.kind != asItIs || off < 0 {
+		return 0, fmt.Errorf("blob %s: reading at %d: %w", d, off, errors.ErrUnsupported)
+	}
+	c := &r.index.contents[b.content]
+	read := 0
+	for read < len(p) && off < c.size {
+		data, err := r.frame(c, int(off/FrameSize), newDescent(r.cache))
+		if err != nil {
+			return read, fmt.Errorf("blob %s: %w", d, err)
 		}
-		if at := off + int64(read) - start; at < f.size {
-			data, err := r.frame(f)
-			if err != nil {
-				return read, fmt.Errorf("blob %s: %w", d, err)
-			}
-			read += copy(p[read:], data[at:])
-		}
-		start += f.size
+		n := copy(p[read:], data[off%FrameSize:])
+		read, off = read+n, off+int64(n)
 	}
 	if read < len(p) {
 		return read, io.EOF
 	}
 	return read, nil
-}
-
-// frame returns a frame's bytes of content.
-func (r *Reader) frame(f frame) ([]byte, error) {
-	raw := make([]byte, f.encoded)
-	if _, err := r.space.ReadAt(raw, f.offset); err != nil {
-		return nil, err
-	}
-	if f.kind == Stored {
-		return raw, nil
-	}
-	return r.decoder.decode(raw, f.size)
-}
-
-type decoded struct {
-	data []byte
-	err  error
-}
-
-// decode feeds a blobReader, a frame ahead of it.
-func (r *Reader) decode(c *content, br *blobReader) {
-	defer close(br.frames)
-	for _, f := range c.frames {
-		data, err := r.frame(f)
-		select {
-		case br.frames <- decoded{data, err}:
-		case <-br.stop:
-			return
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// blobReader hands out a blob's frames once they are hashed.
-type blobReader struct {
-	digest manifest.Digest
-	left   int64 // bytes not yet hashed
-	sum    hash.Hash
-	data   []byte // hashed, not yet handed out
-	frames chan decoded
-	stop   chan struct{}
-	err    error // sticky
-	closed bool
-}
-
-func (b *blobReader) Read(p []byte) (int, error) {
-	for len(b.data) == 0 && b.err == nil {
-		b.next()
-	}
-	n := copy(p, b.data)
-	b.data = b.data[n:]
-	if n == 0 && len(p) > 0 {
-		return 0, b.err
-	}
-	return n, nil
-}
-
-// next takes the next frame; with the last one it judges the whole blob.
-func (b *blobReader) next() {
-	d, ok := <-b.frames
-	if d.err != nil {
-		b.err = fmt.Errorf("blob %s: %w", b.digest, d.err)
-		return
-	}
-	b.sum.Write(d.data)
-	b.left -= int64(len(d.data))
-	if b.left == 0 && manifest.Digest(b.sum.Sum(nil)) != b.digest {
-		b.err = fmt.Errorf("blob %s: %w in the bundle", b.digest, ErrMismatch)
-		return
-	}
-	b.data = d.data
-	if !ok {
-		b.err = io.EOF
-	}
-}
-
-func (b *blobReader) Close() error {
-	if !b.closed {
-		b.closed = true
-		close(b.stop)
-		if b.err == nil {
-			b.err = errors.New("reading from a closed blob")
-		}
-	}
-	return nil
 }

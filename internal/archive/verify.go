@@ -36,7 +36,7 @@ type checker struct {
 
 type checked struct {
 	content *content
-	frame   frame
+	frame   int // of the content
 	encoded []byte
 }
 
@@ -48,13 +48,14 @@ func (c *checker) take(data []byte) error {
 		if !ok {
 			return nil
 		}
-		n := min(int64(len(data)), f.frame.encoded-int64(len(c.held)))
+		encoded := f.content.frames[f.frame].encoded
+		n := min(int64(len(data)), encoded-int64(len(c.held)))
 		c.held = append(c.held, data[:n]...)
 		data = data[n:]
-		if int64(len(c.held)) < f.frame.encoded {
+		if int64(len(c.held)) < encoded {
 			return nil
 		}
-		f.encoded, c.held = c.held, make([]byte, 0, frameSize)
+		f.encoded, c.held = c.held, nil
 		c.frame++
 		c.frames <- f
 	}
@@ -70,31 +71,35 @@ func (c *checker) next() (checked, bool) {
 		return checked{}, false
 	}
 	content := &contents[c.content]
-	return checked{content: content, frame: content.frames[c.frame]}, true
+	return checked{content: content, frame: c.frame}, true
 }
 
 // run hashes contents until there are no more frames, and reports the first error.
 func (c *checker) run() {
-	sum, left := hash.Hash(nil), int64(0)
+	sum := sha256.New()
 	var failed error
 	for f := range c.frames {
-		if failed != nil {
-			continue
-		}
-		if left == 0 {
-			sum, left = sha256.New(), f.content.size
-		}
-		data := f.encoded
-		if f.frame.kind == Zstd {
-			if data, failed = c.r.decoder.decode(f.encoded, f.frame.size); failed != nil {
-				continue
-			}
-		}
-		sum.Write(data)
-		left -= f.frame.size
-		if left == 0 && manifest.Digest(sum.Sum(nil)) != f.content.digest {
-			failed = fmt.Errorf("content %s: %w in the bundle", f.content.digest, ErrMismatch)
+		if failed == nil {
+			failed = c.check(f, sum)
 		}
 	}
 	c.failed <- failed
+}
+
+// check hashes a frame, and judges its content if it is the last of it.
+func (c *checker) check(f checked, sum hash.Hash) error {
+	data, err := c.r.decodeFrame(f.content, f.frame, f.encoded, newDescent(c.r.cache))
+	if err != nil {
+		return fmt.Errorf("content %s: %w", f.content.digest, err)
+	}
+	sum.Write(data)
+	if f.frame < len(f.content.frames)-1 {
+		return nil
+	}
+	got := manifest.Digest(sum.Sum(nil))
+	sum.Reset()
+	if got != f.content.digest {
+		return fmt.Errorf("content %s: %w in the bundle", f.content.digest, ErrMismatch)
+	}
+	return nil
 }

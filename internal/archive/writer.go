@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 
+	"airlock/internal/gzipexact"
 	"airlock/internal/manifest"
 )
 
@@ -15,14 +16,18 @@ import (
 // by side and written in order, at most 16 MiB of them under way. It serves
 // one goroutine.
 type Writer struct {
-	encoder *encoder
-	index   index
-	known   map[manifest.Digest]bool
-	free    chan []byte
-	queue   chan *pending
-	drained chan struct{} // closed when the drain has ended
-	broken  chan struct{} // closed when the drain has failed
-	drain   drain
+	encoder  *encoder
+	index    index
+	known    map[manifest.Digest]bool // blobs
+	contents map[manifest.Digest]int  // numbers of contents
+	small    *small                   // nil: no copies are looked for
+	// compressed says that the content being added has nothing to copy.
+	compressed bool
+	free       chan []byte
+	queue      chan *pending
+	drained    chan struct{} // closed when the drain has ended
+	broken     chan struct{} // closed when the drain has failed
+	drain      drain
 }
 
 // pending is a frame on its way.
@@ -32,9 +37,11 @@ type pending struct {
 	result  chan encoded
 }
 
+// encoded is a frame as it will stand in the space.
 type encoded struct {
 	kind FrameKind
 	data []byte
+	page int64 // of Same
 }
 
 // drain is the goroutine that writes frames in order. Its fields are its own
@@ -44,6 +51,7 @@ type drain struct {
 	offset int64
 	frames map[int][]frame // by content
 	err    error
+	tell   func(frame) // nil, or told of each frame written
 }
 
 const framesUnderWay = 8
@@ -56,16 +64,17 @@ func NewWriter(space io.Writer) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{
-		encoder: encoder,
-		known:   map[manifest.Digest]bool{},
-		free:    make(chan []byte, framesUnderWay),
-		queue:   make(chan *pending, framesUnderWay),
-		drained: make(chan struct{}),
-		broken:  make(chan struct{}),
-		drain:   drain{space: space, frames: map[int][]frame{}},
+		encoder:  encoder,
+		known:    map[manifest.Digest]bool{},
+		contents: map[manifest.Digest]int{},
+		free:     make(chan []byte, framesUnderWay),
+		queue:    make(chan *pending, framesUnderWay),
+		drained:  make(chan struct{}),
+		broken:   make(chan struct{}),
+		drain:    drain{space: space, frames: map[int][]frame{}},
 	}
 	for range framesUnderWay {
-		w.free <- make([]byte, frameSize)
+		w.free <- make([]byte, FrameSize)
 	}
 	go w.run()
 	return w, nil
@@ -77,65 +86,156 @@ func (w *Writer) run() {
 	for p := range w.queue {
 		e := <-p.result
 		if w.drain.err == nil {
-			if w.drain.err = w.drain.write(p, e); w.drain.err != nil {
+			if w.drain.err = w.drain.write(p.content, e); w.drain.err != nil {
 				close(w.broken)
+				w.stopSmall()
 			}
 		}
-		w.free <- p.data[:frameSize]
+		if p.data != nil {
+			w.free <- p.data[:FrameSize]
+		}
 	}
 }
 
-func (d *drain) write(p *pending, e encoded) error {
-	f := frame{kind: e.kind, size: int64(len(p.data)), encoded: int64(len(e.data)), offset: d.offset}
-	d.frames[p.content] = append(d.frames[p.content], f)
+func (w *Writer) stopSmall() {
+	if w.small != nil {
+		w.small.stop()
+	}
+}
+
+func (d *drain) write(content int, e encoded) error {
+	f := frame{kind: e.kind, encoded: int64(len(e.data)), page: e.page, offset: d.offset}
+	d.frames[content] = append(d.frames[content], f)
 	d.offset += f.encoded
 	_, err := d.space.Write(e.data)
+	if err == nil && d.tell != nil {
+		d.tell(f)
+	}
 	return err
 }
 
 // Has reports whether a blob was added.
 func (w *Writer) Has(d manifest.Digest) bool { return w.known[d] }
 
-// Add appends a blob of size bytes, which must be new. It reads r to its end
-// and returns an error that wraps ErrMismatch if the bytes are more, fewer or
-// others than named; the space is worthless then.
+// Add appends a blob of size bytes as it is, which must be new. It reads r to
+// its end and returns an error that wraps ErrMismatch if the bytes are more,
+// fewer or others than named; the space is worthless then.
 func (w *Writer) Add(d manifest.Digest, size int64, r io.Reader) error {
+	if err := w.meet(d); err != nil {
+		return err
+	}
+	n, err := w.addContent(d, size, r)
+	if err != nil {
+		return err
+	}
+	w.index.blobs = append(w.index.blobs, blob{digest: d, kind: asItIs, content: n, size: size})
+	return nil
+}
+
+// AddCompressed is Add for a blob that is compressed: no copies are looked for
+// in it, nor will others copy from it.
+func (w *Writer) AddCompressed(d manifest.Digest, size int64, r io.Reader) error {
+	w.compressed = true
+	defer func() { w.compressed = false }()
+	return w.Add(d, size, r)
+}
+
+// Content is what a gzip blob decompresses to.
+type Content struct {
+	Digest manifest.Digest
+	Size   int64
+	Recipe gzipexact.Recipe // proven: it makes the blob of the content
+}
+
+// AddGzip appends a blob of size bytes as its content and the recipe that
+// rebuilds it. The content is read from open, unless the archive has it
+// already. Errors are as of Add.
+func (w *Writer) AddGzip(d manifest.Digest, size int64, c Content, open func() (io.Reader, error)) error {
+	if err := w.meet(d); err != nil {
+		return err
+	}
+	n, ok := w.contents[c.Digest]
+	if !ok {
+		r, err := open()
+		if err != nil {
+			return err
+		}
+		if n, err = w.addContent(c.Digest, c.Size, r); err != nil {
+			return err
+		}
+	}
+	w.index.blobs = append(w.index.blobs, blob{digest: d, kind: gzip, content: n, size: size, recipe: c.Recipe.Marshal()})
+	return nil
+}
+
+// meet takes note of a blob that is to be added.
+func (w *Writer) meet(d manifest.Digest) error {
 	if w.known[d] {
 		return fmt.Errorf("blob %s: added twice", d)
 	}
 	w.known[d] = true
+	return nil
+}
+
+// begin appends a content without frames and returns its number.
+func (w *Writer) begin(d manifest.Digest, size int64) int {
 	n := len(w.index.contents)
-	w.index.contents = append(w.index.contents, content{digest: d, size: size})
-	w.index.blobs = append(w.index.blobs, blob{digest: d, recipe: asItIs, content: n})
+	w.index.contents = append(w.index.contents, content{digest: d, size: size, first: w.index.pages()})
+	w.contents[d] = n
+	return n
+}
+
+// addContent appends a content and returns its number.
+func (w *Writer) addContent(d manifest.Digest, size int64, r io.Reader) (int, error) {
+	if n, ok := w.contents[d]; ok {
+		// A blob whose content is there already, as what another one decompresses to.
+		return n, hashOnly(d, size, r)
+	}
+	n := w.begin(d, size)
 	sum := sha256.New()
 	for left := size; left > 0; {
 		buffer, err := w.buffer()
 		if err != nil {
-			return err
+			return n, err
 		}
-		data := buffer[:min(left, frameSize)]
+		data := buffer[:min(left, FrameSize)]
 		if got, err := io.ReadFull(r, data); err != nil {
-			return short(d, size-left+int64(got), size, err)
+			return n, short(d, size-left+int64(got), size, err)
 		}
 		left -= int64(len(data))
-		w.send(n, data)
+		if err := w.send(n, data); err != nil {
+			return n, err
+		}
 		// The buffer is not filled again before the next turn of this loop.
 		sum.Write(data)
 	}
-	if err := checkEnd(r); err != nil {
-		return fmt.Errorf("blob %s: %w", d, err)
+	return n, judge(d, manifest.Digest(sum.Sum(nil)), r)
+}
+
+func hashOnly(d manifest.Digest, size int64, r io.Reader) error {
+	sum := sha256.New()
+	if got, err := io.CopyN(sum, r, size); err != nil {
+		return short(d, got, size, err)
 	}
-	if got := manifest.Digest(sum.Sum(nil)); got != d {
-		return fmt.Errorf("blob %s: %w: they have %s", d, ErrMismatch, got)
+	return judge(d, manifest.Digest(sum.Sum(nil)), r)
+}
+
+// judge refuses bytes with another digest than d, and a reader that has more to give.
+func judge(d, got manifest.Digest, r io.Reader) error {
+	if err := checkEnd(r); err != nil {
+		return fmt.Errorf("%s: %w", d, err)
+	}
+	if got != d {
+		return fmt.Errorf("%s: %w: they have %s", d, ErrMismatch, got)
 	}
 	return nil
 }
 
 func short(d manifest.Digest, got, size int64, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("blob %s: %w: got %d bytes, want %d", d, ErrMismatch, got, size)
+		return fmt.Errorf("%s: %w: got %d bytes, want %d", d, ErrMismatch, got, size)
 	}
-	return fmt.Errorf("reading blob %s: %w", d, err)
+	return fmt.Errorf("reading %s: %w", d, err)
 }
 
 // checkEnd refuses a reader that has more to give.
@@ -161,14 +261,24 @@ func (w *Writer) buffer() ([]byte, error) {
 	}
 }
 
-// send has a frame encoded and queues it for writing.
-func (w *Writer) send(content int, data []byte) {
-	p := &pending{content: content, data: data, result: make(chan encoded, 1)}
-	go func() {
+// send has the next frame of a content encoded and queues it for writing.
+func (w *Writer) send(content int, data []byte) error {
+	encode := func() encoded {
 		data, kind := w.encoder.encode(data)
-		p.result <- encoded{kind: kind, data: data}
-	}()
+		return encoded{kind: kind, data: data}
+	}
+	if w.small != nil && w.compressed {
+		w.small.add(int64(len(data)), nil)
+	} else if w.small != nil {
+		var err error
+		if encode, err = w.small.encode(w.encoder, data); err != nil {
+			return err
+		}
+	}
+	p := &pending{content: content, data: data, result: make(chan encoded, 1)}
+	go func() { p.result <- encode() }()
 	w.queue <- p
+	return nil
 }
 
 // Finish writes the index behind the frames and returns where it stands. It
@@ -191,6 +301,9 @@ func (w *Writer) Finish() (manifest.Extent, error) {
 	}
 	return manifest.Extent{Offset: w.drain.offset, Size: int64(len(raw)), Digest: manifest.DigestOf(raw)}, nil
 }
+
+// Packings returns how each blob was packed, by digest, after Finish.
+func (w *Writer) Packings() []Packing { return w.index.packings() }
 
 // Close ends the Writer's goroutine. It may be called again.
 func (w *Writer) Close() {

@@ -32,6 +32,9 @@ func ParseSize(s string) (int64, error) {
 	return n * factor, nil
 }
 
+// ParseRate reads a number of bytes a second: 10MB/s, or a size alone.
+func ParseRate(s string) (int64, error) { return ParseSize(strings.TrimSuffix(s, "/s")) }
+
 // Count returns "1 volume", "2 volumes".
 func Count(n int, noun string) string {
 	if n != 1 {

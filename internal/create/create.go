@@ -77,9 +77,23 @@ type Release struct {
 	Images                []Image
 }
 
+// Pack says how blobs are packed.
+type Pack int
+
+// The ways of packing.
+const (
+	Fast  Pack = iota // as they are
+	Small             // as what they decompress to, copied from all that came before where it can be
+	Auto              // whichever gets the release to the far side sooner
+)
+
 // Options say how to write a bundle.
 type Options struct {
 	VolumeSize int64 // bytes; zero: volume.DefaultSize
+	Pack       Pack
+	Bases      *archive.Bases // of Small and Auto; the far side must have them
+	Link       int64          // of Auto: bytes a second of the slowest part of the journey
+	Spool      string         // of Small and Auto: a folder for a few blobs at a time
 	Signatures []Signature
 	Progress   progress.Sink
 }
@@ -130,16 +144,20 @@ func (c *Contents) Write(ctx context.Context, sink Sink, o Options) (*Result, er
 	if layout.Size == 0 {
 		layout.Size = volume.DefaultSize
 	}
-	set, index, err := c.writeVolumes(ctx, sink, layout, o.Progress)
+	w := writing{contents: c, sink: sink, options: o}
+	set, err := w.volumes(ctx, layout)
 	if err != nil {
 		return nil, err
 	}
-	m.Volumes, m.Index = set.Volumes, index
+	m.Volumes, m.Index = set.Volumes, w.index
+	if o.Bases != nil {
+		m.Bases = o.Bases.Manifest()
+	}
 	root, err := seal(sink, m, set, o.Signatures)
 	if err != nil {
 		return nil, err
 	}
-	return &Result{Manifest: m, Root: root}, nil
+	return &Result{Manifest: m, Root: root, Packings: w.packings}, nil
 }
 
 func (c *Contents) manifest() *manifest.Manifest {
@@ -162,39 +180,83 @@ func (c *Contents) manifest() *manifest.Manifest {
 	return m
 }
 
-// writeVolumes writes the space: all documents and blobs, then the index.
-func (c *Contents) writeVolumes(ctx context.Context, sink Sink, layout volume.Layout, show progress.Sink) (_ *volume.Set, _ manifest.Extent, err error) {
-	volumes, err := volume.NewWriter(layout, sink.Create)
-	if err != nil {
-		return nil, manifest.Extent{}, err
-	}
-	index, err := c.writeSpace(ctx, volumes, show)
-	set, closeErr := volumes.Close()
-	if err := errors.Join(err, closeErr); err != nil {
-		return nil, manifest.Extent{}, err
-	}
-	return set, index, nil
+// writing is the writing of one bundle's volumes.
+type writing struct {
+	contents *Contents
+	sink     Sink
+	options  Options
+	index    manifest.Extent
+	packings []archive.Packing
 }
 
-func (c *Contents) writeSpace(ctx context.Context, space io.Writer, show progress.Sink) (manifest.Extent, error) {
-	w, err := archive.NewWriter(space)
+// volumes writes the space: all documents and blobs, then the index.
+func (w *writing) volumes(ctx context.Context, layout volume.Layout) (*volume.Set, error) {
+	space, err := volume.NewWriter(layout, w.sink.Create)
 	if err != nil {
-		return manifest.Extent{}, err
+		return nil, err
 	}
-	defer w.Close()
+	err = w.space(ctx, space)
+	set, closeErr := space.Close()
+	if err := errors.Join(err, closeErr); err != nil {
+		return nil, err
+	}
+	return set, nil
+}
+
+func (w *writing) space(ctx context.Context, space *volume.Writer) error {
+	out, err := w.archive(space)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	if w.options.Pack == Fast {
+		err = w.fast(ctx, out)
+	} else {
+		err = w.small(ctx, out)
+	}
+	if err != nil {
+		return err
+	}
+	if w.index, err = out.Finish(); err != nil {
+		return err
+	}
+	w.packings = out.Packings()
+	return nil
+}
+
+func (w *writing) archive(space *volume.Writer) (*archive.Writer, error) {
+	if w.options.Pack == Fast {
+		return archive.NewWriter(space)
+	}
+	readable, ok := w.sink.(interface {
+		Open(name string) (io.ReaderAt, error)
+	})
+	if !ok {
+		return nil, errors.New("packing small reads back what was written, which takes a folder to write to")
+	}
+	space.ReadBack(readable.Open)
+	return archive.NewSmallWriter(space, w.options.Bases, deltaMemory(w.contents.Size()+w.options.Bases.Size()))
+}
+
+// fast packs every item as it is.
+func (w *writing) fast(ctx context.Context, out *archive.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
-	fetched := fetch(ctx, c.items)
+	fetched := fetch(ctx, w.contents.items)
 	defer fetched.stop(cancel)
-	total := show.Start("packing", c.Size())
+	total := w.options.Progress.Start("packing", w.contents.Size())
 	defer total.Done()
-	for _, it := range c.items {
-		r := fetched.next(it, total)
-		if err := w.Add(it.Digest, it.Size, r); err != nil {
-			if errors.Is(err, archive.ErrMismatch) {
-				err = fmt.Errorf("%w: %w", ErrRejected, err)
-			}
-			return manifest.Extent{}, fmt.Errorf("%s: %w", it.image, err)
+	for _, it := range w.contents.items {
+		if err := out.Add(it.Digest, it.Size, fetched.next(it, total)); err != nil {
+			return it.explain(err)
 		}
 	}
-	return w.Finish()
+	return nil
+}
+
+// explain says which image an item's error is about.
+func (it item) explain(err error) error {
+	if errors.Is(err, archive.ErrMismatch) {
+		err = fmt.Errorf("%w: %w", ErrRejected, err)
+	}
+	return fmt.Errorf("%s: %w", it.image, err)
 }

@@ -38,6 +38,9 @@ type Result struct {
 // them. After an error no name at the destination has moved, unless it is the
 // final check that failed.
 func Run(ctx context.Context, blobs *archive.Reader, to Destination, o Options) (*Result, error) {
+	if err := blobs.Complete(); err != nil {
+		return nil, err
+	}
 	if blobs.Space().Size() <= wholeFirst {
 		if err := blobs.Verify(ctx, progress.Discard); err != nil {
 			return nil, err

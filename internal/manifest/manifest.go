@@ -31,6 +31,7 @@ const BlockSize = 1 << 20
 // Limits of what manifest.json may hold.
 const (
 	MaxManifest = 16 << 20 // bytes
+	MaxBases    = 64       // bundles that a bundle is based on
 	MaxVolumes  = 9999     // volumes of a bundle
 	MaxSpace    = 1 << 46  // bytes of all volumes: 64 TiB
 	maxText     = 1024     // bytes of a name, a version, an annotation
@@ -66,7 +67,8 @@ type Manifest struct {
 type Base struct {
 	Release string `json:"release"`
 	Version string `json:"version"`
-	Root    Digest `json:"root"` // of its SHA256SUMS
+	Root    Digest `json:"root"`  // of its SHA256SUMS
+	Pages   int64  `json:"pages"` // frames of all its contents
 }
 
 // Image is one image of the release.
@@ -211,10 +213,28 @@ func (m *Manifest) check() error {
 			return err
 		}
 	}
+	if err := m.checkBases(); err != nil {
+		return err
+	}
 	if err := m.checkVolumes(); err != nil {
 		return err
 	}
 	return m.checkImages()
+}
+
+func (m *Manifest) checkBases() error {
+	if len(m.Bases) > MaxBases {
+		return fmt.Errorf("%d bases, at most %d are allowed", len(m.Bases), MaxBases)
+	}
+	for _, b := range m.Bases {
+		if err := errors.Join(CheckLabel(b.Release), CheckLabel(b.Version)); err != nil {
+			return fmt.Errorf("base: %w", err)
+		}
+		if b.Root.IsZero() || b.Pages < 0 || b.Pages > MaxSpace {
+			return fmt.Errorf("base %s %s: root %s with %d pages", b.Release, b.Version, b.Root, b.Pages)
+		}
+	}
+	return nil
 }
 
 func (m *Manifest) checkVolumes() error {

@@ -160,3 +160,11 @@ func (d *Dir) replace(f *os.File, name string, data []byte) error {
 func (d *Dir) remove(name string) {
 	_ = d.place.with(func(dirfd int) error { return unix.Unlinkat(dirfd, name, 0) })
 }
+
+// Open opens a file that Create was called for, to be read while it is written.
+func (d *Dir) Open(name string) (io.ReaderAt, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	return os.Open(d.path(name))
+}

@@ -1,14 +1,13 @@
 package volume
 
 import (
-	"container/list"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"sync"
 
+	"airlock/internal/lru"
 	"airlock/internal/manifest"
 )
 
@@ -26,9 +25,7 @@ type Reader struct {
 	volumes  []section
 	size     int64
 
-	mu    sync.Mutex
-	cache map[int64]*list.Element // of *cached, by block number
-	used  *list.List              // most recently used first
+	blocks *lru.Cache[int64, []byte] // by block number
 }
 
 // section is one volume's place in the space.
@@ -41,20 +38,13 @@ type section struct {
 	first int64 // number of its first block
 }
 
-type cached struct {
-	number int64
-	once   sync.Once
-	data   []byte
-	err    error
-}
-
 const cachedBlocks = 32
 
 // NewReader opens the volumes of a verified bundle in fsys, whose files must
 // be io.ReaderAt. It refuses a set in which a volume is missing or has another
 // size than was signed, naming it; no block is read yet.
 func NewReader(v *manifest.Verified, fsys fs.FS) (*Reader, error) {
-	r := &Reader{verified: v, sums: v.File(manifest.BlocksName), cache: map[int64]*list.Element{}, used: list.New()}
+	r := &Reader{verified: v, sums: v.File(manifest.BlocksName), blocks: lru.New[int64, []byte](cachedBlocks)}
 	var blocks int64
 	var damage []error
 	for _, listed := range v.Manifest().Volumes {
@@ -149,23 +139,7 @@ func (r *Reader) at(off int64) *section {
 
 // block returns the proven bytes of a volume's block, from the cache or the file.
 func (r *Reader) block(s *section, index int64) ([]byte, error) {
-	number := s.first + index
-	r.mu.Lock()
-	element, ok := r.cache[number]
-	if ok {
-		r.used.MoveToFront(element)
-	} else {
-		element = r.used.PushFront(&cached{number: number})
-		r.cache[number] = element
-		if r.used.Len() > cachedBlocks {
-			oldest := r.used.Remove(r.used.Back()).(*cached)
-			delete(r.cache, oldest.number)
-		}
-	}
-	r.mu.Unlock()
-	c := element.Value.(*cached)
-	c.once.Do(func() { c.data, c.err = r.load(s, index) })
-	return c.data, c.err
+	return r.blocks.Get(s.first+index, func() ([]byte, error) { return r.load(s, index) })
 }
 
 func (r *Reader) load(s *section, index int64) ([]byte, error) {

@@ -53,11 +53,17 @@ type Writer struct {
 	stages []chan *block
 	done   sync.WaitGroup
 
-	set    Set
-	sum    hash.Hash      // of the volume being hashed; the hashing stage's
-	file   io.WriteCloser // the volume being written; the writing stage's
-	mu     sync.Mutex
-	failed error
+	set  Set
+	sum  hash.Hash      // of the volume being hashed; the hashing stage's
+	file io.WriteCloser // the volume being written; the writing stage's
+
+	open    func(name string) (io.ReaderAt, error) // for ReadAt
+	readers []io.ReaderAt                          // by volume; ReadAt's
+
+	mu      sync.Mutex // guards offset and fill where ReadAt looks, and the following
+	wrote   sync.Cond  // written or failed has changed
+	written int64      // bytes that the volumes' files have taken
+	failed  error
 }
 
 // block is up to BlockSize bytes on their way through the stages.
@@ -78,6 +84,7 @@ func NewWriter(layout Layout, create func(name string) (io.WriteCloser, error)) 
 	}
 	w := &Writer{layout: layout, create: create, free: make(chan *block, underWay), sum: sha256.New()}
 	w.set.Sums = manifest.Sums{}
+	w.wrote.L = &w.mu
 	for range underWay {
 		w.free <- &block{data: make([]byte, 0, manifest.BlockSize)}
 	}
@@ -110,8 +117,11 @@ func (w *Writer) Write(p []byte) (int, error) {
 			}
 		}
 		n := min(len(p), manifest.BlockSize-len(w.fill.data))
+		w.mu.Lock()
 		w.fill.data = append(w.fill.data, p[:n]...)
-		p, written, w.offset = p[n:], written+n, w.offset+int64(n)
+		w.offset += int64(n)
+		w.mu.Unlock()
+		p, written = p[n:], written+n
 		if len(w.fill.data) == manifest.BlockSize {
 			w.send(w.offset%w.layout.Size == 0)
 		}
@@ -129,13 +139,17 @@ func (w *Writer) next() error {
 	}
 	b := <-w.free
 	b.data, b.volume = b.data[:0], int(w.offset/w.layout.Size)
+	w.mu.Lock()
 	w.fill = b
+	w.mu.Unlock()
 	return nil
 }
 
 func (w *Writer) send(ends bool) {
+	w.mu.Lock()
 	b := w.fill
 	w.fill, b.ends = nil, ends
+	w.mu.Unlock()
 	b.pending.Add(len(w.stages))
 	for _, stage := range w.stages {
 		stage <- b
@@ -164,6 +178,11 @@ func (w *Writer) Close() (*Set, error) {
 	w.done.Wait()
 	if w.file != nil {
 		w.file.Close()
+	}
+	for _, r := range w.readers {
+		if c, ok := r.(io.Closer); ok {
+			c.Close()
+		}
 	}
 	if err := w.err(); err != nil {
 		return nil, err
@@ -202,7 +221,12 @@ func (w *Writer) writeBlock(b *block) {
 	}
 	if err := w.writeTo(b); err != nil {
 		w.fail(fmt.Errorf("writing %s: %w", w.layout.Name(b.volume), err))
+		return
 	}
+	w.mu.Lock()
+	w.written += int64(len(b.data))
+	w.mu.Unlock()
+	w.wrote.Broadcast()
 }
 
 func (w *Writer) writeTo(b *block) (err error) {
@@ -227,6 +251,7 @@ func (w *Writer) fail(err error) {
 	defer w.mu.Unlock()
 	if w.failed == nil {
 		w.failed = err
+		w.wrote.Broadcast()
 	}
 }
 

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"io"
+	"io/fs"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"airlock/internal/archive"
+	"airlock/internal/cli"
+	"airlock/internal/commands"
+	"airlock/internal/create"
+	"airlock/internal/media"
+)
+
+// packing is the flags that say how small a bundle is to be.
+type packing struct {
+	mode    string
+	link    string
+	bases   []string
+	trusted commands.Trust
+}
+
+func (p *packing) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&p.mode, "pack", "", "`HOW`: fast, small, or auto for what arrives sooner (default: fast; with --link or --base, auto)")
+	f.StringVar(&p.link, "link", "", "`RATE` of the slowest part of the journey, such as 10MB/s, for --pack auto (default 30MB/s)")
+	f.StringSliceVar(&p.bases, "base", nil, "`BUNDLE` that the far side has: what it holds is not packed again")
+	p.trusted.Add(cmd)
+}
+
+// smallMemory is what the garbage collector lets the process grow to when
+// packing small, in bytes, under the 1 GiB that is promised.
+const smallMemory = 800 << 20
+
+// options sets how to pack, and returns what closes the bases.
+func (p *packing) options(env *cli.Env, o *create.Options, out string) (func(), error) {
+	var err error
+	if o.Pack, err = p.pack(); err != nil {
+		return nil, err
+	}
+	if o.Link, err = p.rate(); err != nil {
+		return nil, err
+	}
+	if o.Pack == create.Fast {
+		if len(p.bases) > 0 {
+			return nil, cli.Usagef("--base goes with --pack small or auto")
+		}
+		return func() {}, nil
+	}
+	if isTar(out) {
+		return nil, cli.Usagef("--pack %s reads back what it has written: -o must be a folder", p.mode)
+	}
+	debug.SetMemoryLimit(smallMemory)
+	readers, err := p.open(env)
+	if err != nil {
+		return nil, err
+	}
+	o.Bases = archive.NewBases(readers...)
+	return func() {
+		for _, r := range readers {
+			r.Close()
+		}
+	}, nil
+}
+
+func (p *packing) pack() (create.Pack, error) {
+	mode := p.mode
+	if mode == "" && (p.link != "" || len(p.bases) > 0) {
+		mode = "auto"
+	}
+	switch mode {
+	case "", "fast":
+		return create.Fast, nil
+	case "small":
+		return create.Small, nil
+	case "auto":
+		return create.Auto, nil
+	}
+	return 0, cli.Usagef("--pack %q: want fast, small or auto", mode)
+}
+
+// defaultLink is a USB stick's writing and reading, or a fair network.
+const defaultLink = 30e6
+
+func (p *packing) rate() (int64, error) {
+	if p.link == "" {
+		return defaultLink, nil
+	}
+	return cli.ParseRate(p.link)
+}
+
+// open opens the bases, each on the others.
+func (p *packing) open(env *cli.Env) ([]*archive.Reader, error) {
+	if len(p.bases) == 0 {
+		return nil, nil
+	}
+	allowed, err := p.trusted.Read()
+	if err != nil {
+		return nil, err
+	}
+	var files []fs.FS
+	var closers []io.Closer
+	for _, path := range p.bases {
+		f, err := media.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		files, closers = append(files, f), append(closers, f)
+	}
+	var readers []*archive.Reader
+	for _, f := range files {
+		r, err := archive.OpenOn(f, files, allowed, env.Now())
+		if err == nil {
+			err = r.Complete()
+		}
+		if err != nil {
+			return nil, err
+		}
+		readers = append(readers, r)
+	}
+	_ = closers
+	return readers, nil
+}

@@ -1,0 +1,148 @@
+package archive
+
+import (
+	"fmt"
+
+	"airlock/internal/delta"
+	"airlock/internal/lru"
+)
+
+// Bounds of copies over copies (FORMAT.md, "Copies"). A frame that is stored or
+// zstd has depth 0 and needs no other page.
+const (
+	maxDepth   = 4   // of a frame
+	maxSources = 16  // pages that a frame copies from
+	maxNeeded  = 300 // pages that have to be decoded for one frame, itself included
+)
+
+// cachedPages is how many decoded pages a reader and its bases keep: 64 MiB.
+const cachedPages = 32
+
+// pageKey names a page by the reader whose own it is.
+type pageKey struct {
+	reader *Reader
+	number int64 // among its own
+}
+
+type pageCache = lru.Cache[pageKey, []byte]
+
+// descent is the way from a frame down to the pages it needs.
+type descent struct {
+	cache *pageCache
+	depth int
+	left  *int // pages that may still be decoded
+}
+
+func newDescent(cache *pageCache) descent {
+	left := maxNeeded
+	return descent{cache: cache, left: &left}
+}
+
+// pagesBelow is the pages of a reader that come before one of its frames. It is a delta.Source.
+type pagesBelow struct {
+	reader *Reader
+	limit  int64
+	way    descent
+}
+
+// Page implements delta.Source.
+func (p pagesBelow) Page(number int64) ([]byte, error) {
+	if number < 0 || number >= p.limit {
+		return nil, fmt.Errorf("%w: page %d is copied by page %d, which does not come after it", ErrMalformed, number, p.limit)
+	}
+	if p.way.depth == maxDepth {
+		return nil, fmt.Errorf("%w: page %d is more than %d copies deep", ErrMalformed, p.limit, maxDepth)
+	}
+	next := p.way
+	next.depth++
+	return p.reader.page(number, next)
+}
+
+// page returns the bytes of a page: one of a base's, or of the reader's own.
+func (r *Reader) page(number int64, way descent) ([]byte, error) {
+	for _, b := range r.bases {
+		if number >= b.Pages {
+			number -= b.Pages
+			continue
+		}
+		if b.Reader == nil {
+			return nil, b.missing()
+		}
+		return b.ownPage(number, way)
+	}
+	return r.ownPage(number, way)
+}
+
+func (r *Reader) ownPage(number int64, way descent) ([]byte, error) {
+	return way.cache.Get(pageKey{r, number}, func() ([]byte, error) {
+		if *way.left--; *way.left < 0 {
+			return nil, fmt.Errorf("%w: more than %d pages are needed for one frame", ErrMalformed, maxNeeded)
+		}
+		c, i := r.index.at(number)
+		return r.frame(c, i, way)
+	})
+}
+
+// frame returns the bytes of content that frame i of c holds.
+func (r *Reader) frame(c *content, i int, way descent) ([]byte, error) {
+	raw := make([]byte, c.frames[i].encoded)
+	if _, err := r.space.ReadAt(raw, c.frames[i].offset); err != nil {
+		return nil, err
+	}
+	return r.decodeFrame(c, i, raw, way)
+}
+
+// decodeFrame is frame for who has the frame's bytes of the space.
+func (r *Reader) decodeFrame(c *content, i int, raw []byte, way descent) ([]byte, error) {
+	f := c.frames[i]
+	below := pagesBelow{reader: r, limit: r.basePages() + c.first + int64(i), way: way}
+	if f.kind == Same {
+		return r.same(f.page, c.frameLength(i), below)
+	}
+	return r.decoders.decode(f.kind, raw, c.frameLength(i), below)
+}
+
+func (r *Reader) same(page, length int64, below pagesBelow) ([]byte, error) {
+	data, err := below.Page(page)
+	if err == nil && int64(len(data)) != length {
+		err = fmt.Errorf("%w: page %d has %d bytes, and its copy %d", ErrMalformed, page, len(data), length)
+	}
+	return data, err
+}
+
+// basePages returns how many pages the bases have.
+func (r *Reader) basePages() int64 {
+	var sum int64
+	for _, b := range r.bases {
+		sum += b.Pages
+	}
+	return sum
+}
+
+// decoders decode frames of every kind. They are safe for use by several goroutines.
+type decoders struct {
+	zstd  *decoder
+	delta *delta.Decoder
+}
+
+func newDecoders(workers int) (*decoders, error) {
+	z, err := newDecoder(workers)
+	if err != nil {
+		return nil, err
+	}
+	d, err := delta.NewDecoder(workers)
+	return &decoders{zstd: z, delta: d}, err
+}
+
+// decode returns the length bytes that a frame other than Same holds.
+func (d *decoders) decode(kind FrameKind, raw []byte, length int64, below delta.Source) ([]byte, error) {
+	switch kind {
+	case Stored:
+		return raw, nil
+	case Zstd:
+		return d.zstd.decode(raw, length)
+	case Delta:
+		return d.delta.Decode(raw, int(length), below)
+	}
+	return nil, fmt.Errorf("%w: a frame of kind %d has no bytes", ErrMalformed, kind)
+}

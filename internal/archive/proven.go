@@ -1,0 +1,110 @@
+package archive
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"airlock/internal/manifest"
+)
+
+// proven hands out bytes that are made in another goroutine, a piece ahead,
+// once they are hashed, and the last of them only if all have the digest.
+type proven struct {
+	digest manifest.Digest
+	left   int64 // bytes not yet hashed
+	sum    hash.Hash
+	data   []byte // hashed, not yet handed out
+	pieces chan []byte
+	failed chan error // how making them ended
+	stop   chan struct{}
+	err    error // sticky
+	closed bool
+}
+
+var errClosed = errors.New("reading from a closed blob")
+
+// newProven returns a reader of size bytes with a digest, which produce emits.
+// What is emitted must not change afterwards.
+func newProven(digest manifest.Digest, size int64, produce func(emit func([]byte) error) error) *proven {
+	p := &proven{
+		digest: digest, left: size, sum: sha256.New(),
+		pieces: make(chan []byte, 1), failed: make(chan error, 1), stop: make(chan struct{}),
+	}
+	go func() {
+		defer close(p.pieces)
+		p.failed <- produce(func(data []byte) error {
+			select {
+			case p.pieces <- data:
+				return nil
+			case <-p.stop:
+				return errClosed
+			}
+		})
+	}()
+	return p
+}
+
+func (p *proven) Read(b []byte) (int, error) {
+	for len(p.data) == 0 && p.err == nil {
+		p.next()
+	}
+	n := copy(b, p.data)
+	p.data = p.data[n:]
+	if n == 0 && len(b) > 0 {
+		return 0, p.err
+	}
+	return n, nil
+}
+
+// next takes the next piece; with the last one it judges all.
+func (p *proven) next() {
+	data, ok := <-p.pieces
+	if !ok {
+		p.end()
+		return
+	}
+	if int64(len(data)) > p.left {
+		p.err = fmt.Errorf("%s: %w in the bundle: more bytes than its size", p.digest, ErrMismatch)
+		return
+	}
+	p.sum.Write(data)
+	p.left -= int64(len(data))
+	if p.left == 0 && !p.matches() {
+		return
+	}
+	p.data = data
+}
+
+// end judges a stream that has ended.
+func (p *proven) end() {
+	switch err := <-p.failed; {
+	case err != nil:
+		p.err = fmt.Errorf("%s: %w", p.digest, err)
+	case p.left > 0:
+		p.err = fmt.Errorf("%s: %w in the bundle: %d bytes too few", p.digest, ErrMismatch, p.left)
+	case p.matches():
+		p.err = io.EOF
+	}
+}
+
+func (p *proven) matches() bool {
+	if manifest.Digest(p.sum.Sum(nil)) == p.digest {
+		return true
+	}
+	p.err = fmt.Errorf("%s: %w in the bundle", p.digest, ErrMismatch)
+	return false
+}
+
+func (p *proven) Close() error {
+	if !p.closed {
+		p.closed = true
+		close(p.stop)
+		if p.err == nil {
+			p.err = errClosed
+		}
+	}
+	return nil
+}

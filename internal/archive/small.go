@@ -1,0 +1,400 @@
+package archive
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"sync"
+
+	"airlock/internal/delta"
+	"airlock/internal/lru"
+	"airlock/internal/manifest"
+)
+
+// Space is a space that can be read back while it is written.
+type Space interface {
+	io.Writer
+	io.ReaderAt
+}
+
+// NewSmallWriter returns a Writer that looks for every content's bytes in all
+// that came before it and in the bases, with an index of that many bytes of
+// memory. What the bases hold is indexed first, which reads and decodes all of
+// them. The bases must outlive the Writer.
+func NewSmallWriter(space Space, bases *Bases, memory int) (*Writer, error) {
+	w, err := NewWriter(space)
+	if err != nil {
+		return nil, err
+	}
+	if w.small, err = newSmall(space, bases, memory); err != nil {
+		w.Close()
+		return nil, err
+	}
+	w.drain.tell = w.small.took
+	return w, nil
+}
+
+// Bases is the bundles that a new one is based on, each after those that it is
+// itself based on.
+type Bases struct{ all []*Reader }
+
+// NewBases takes bundles and all that these are based on.
+func NewBases(readers ...*Reader) *Bases {
+	b := &Bases{}
+	seen := map[manifest.Digest]bool{}
+	for _, r := range readers {
+		for _, one := range r.family() {
+			if root := one.Verified().Root(); !seen[root] {
+				seen[root] = true
+				b.all = append(b.all, one)
+			}
+		}
+	}
+	return b
+}
+
+// Manifest returns what a manifest says of the bases.
+func (b *Bases) Manifest() []manifest.Base {
+	var all []manifest.Base
+	for _, r := range b.all {
+		m := r.Manifest()
+		all = append(all, manifest.Base{Release: m.Release, Version: m.Version, Root: r.Verified().Root(), Pages: r.index.pages()})
+	}
+	return all
+}
+
+// Size returns how many bytes of contents the bases have.
+func (b *Bases) Size() int64 { return b.pages() * FrameSize }
+
+// pages returns how many pages all bases have.
+func (b *Bases) pages() int64 {
+	var sum int64
+	for _, r := range b.all {
+		sum += r.index.pages()
+	}
+	return sum
+}
+
+// number returns the number that a base's page has for who is based on b.
+func (b *Bases) number(of *Reader, own int64) int64 {
+	var sum int64
+	for _, r := range b.all {
+		if r.Verified().Root() == of.Verified().Root() {
+			return sum + own
+		}
+		sum += r.index.pages()
+	}
+	panic("archive: internal error: not a base")
+}
+
+// owner returns the reader and its own number of the page that r calls number.
+func (r *Reader) owner(number int64) (*Reader, int64) {
+	for _, b := range r.bases {
+		if number < b.Pages {
+			return b.Reader, number
+		}
+		number -= b.Pages
+	}
+	return r, number
+}
+
+// need is what decoding a page takes.
+type need struct {
+	depth int
+	pages int // that have to be decoded, itself included
+}
+
+// small finds copies for the frames of a Writer.
+type small struct {
+	bases    *Bases
+	space    io.ReaderAt
+	decoders *decoders
+	index    *delta.Index
+	encoder  *delta.Encoder
+	next     int64  // number of the next page
+	needs    []need // by page
+	cache    *lru.Cache[int64, []byte]
+
+	mu      sync.Mutex
+	lengths []int64   // by own page: bytes of content
+	written []frame   // by own page: where it stands in the space
+	stopped bool      // no more will be written
+	more    sync.Cond // written or stopped has changed
+}
+
+func newSmall(space io.ReaderAt, bases *Bases, memory int) (*small, error) {
+	s := &small{bases: bases, space: space, index: delta.NewIndex(memory), cache: lru.New[int64, []byte](cachedPages)}
+	s.more.L = &s.mu
+	var err error
+	if s.decoders, err = newDecoders(runtime.GOMAXPROCS(0)); err != nil {
+		return nil, err
+	}
+	usable := func(page int64) bool {
+		n := s.needs[page]
+		return n.depth < maxDepth && n.pages <= maxNeeded/(maxSources+1)
+	}
+	s.encoder, err = delta.NewEncoder(s.index, s, delta.Limits{MaxPages: maxSources, Usable: usable})
+	if err != nil {
+		return nil, err
+	}
+	for _, base := range bases.all {
+		if err := s.learn(base); err != nil {
+			return nil, fmt.Errorf("base %s: %w", base.Manifest().Title(), err)
+		}
+	}
+	return s, nil
+}
+
+// learn indexes all pages of a base.
+func (s *small) learn(base *Reader) error {
+	for i := range base.index.contents {
+		c := &base.index.contents[i]
+		for k, f := range c.frames {
+			n, err := s.baseNeed(base, c, k)
+			if err != nil {
+				return err
+			}
+			if f.kind != Same {
+				data, err := base.frame(c, k, newDescent(base.cache))
+				if err != nil {
+					return err
+				}
+				s.index.Add(s.next*FrameSize, data)
+			}
+			s.needs = append(s.needs, n)
+			s.next++
+		}
+	}
+	return nil
+}
+
+// baseNeed returns what decoding a base's frame takes.
+func (s *small) baseNeed(base *Reader, c *content, i int) (need, error) {
+	var sources []int64
+	switch f := c.frames[i]; f.kind {
+	case Same:
+		sources = []int64{f.page}
+	case Delta:
+		raw := make([]byte, f.encoded)
+		if _, err := base.space.ReadAt(raw, f.offset); err != nil {
+			return need{}, err
+		}
+		var err error
+		if sources, err = delta.Pages(raw); err != nil {
+			return need{}, err
+		}
+	}
+	for k, page := range sources {
+		of, own := base.owner(page)
+		sources[k] = s.bases.number(of, own)
+	}
+	return s.needOf(sources), nil
+}
+
+// needOf returns what decoding a frame takes that copies from these pages.
+func (s *small) needOf(sources []int64) need {
+	n := need{pages: 1}
+	for _, page := range sources {
+		n.depth = max(n.depth, s.needs[page].depth+1)
+		n.pages += s.needs[page].pages
+	}
+	return n
+}
+
+// encode finds copies for the next page and returns what encodes it, to be
+// called in any goroutine.
+func (s *small) encode(plain *encoder, data []byte) (func() encoded, error) {
+	address := s.next * FrameSize
+	plan, err := s.encoder.Match(data, address)
+	if err != nil {
+		return nil, err
+	}
+	s.index.Add(address, data)
+	s.cache.Put(s.next, bytes.Clone(data))
+	s.add(int64(len(data)), plan.Pages())
+	return func() encoded {
+		if frame := plan.Marshal(); s.proves(frame, data) {
+			return encoded{kind: Delta, data: frame}
+		}
+		data, kind := plain.encode(data)
+		return encoded{kind: kind, data: data}
+	}, nil
+}
+
+// Estimate returns how many bytes a page of at most FrameSize bytes would take
+// as a frame. It changes nothing.
+func (w *Writer) Estimate(page []byte) (int, error) {
+	// The address is behind all that is known, so that any of it may be copied.
+	plan, err := w.small.encoder.Match(page, w.small.next*FrameSize)
+	if err != nil {
+		return 0, err
+	}
+	plain, _ := w.encoder.encode(page)
+	if frame := plan.Marshal(); len(frame) > 0 {
+		return min(len(frame), len(plain)), nil
+	}
+	return len(plain), nil
+}
+
+// proves reports whether a delta frame gives data again, and is smaller.
+func (s *small) proves(frame, data []byte) bool {
+	if len(frame) == 0 || len(frame) >= len(data) {
+		return false
+	}
+	again, err := s.decoders.decode(Delta, frame, int64(len(data)), s)
+	return err == nil && bytes.Equal(again, data)
+}
+
+// took is told of each frame once it is in the space.
+func (s *small) took(f frame) {
+	s.mu.Lock()
+	s.written = append(s.written, f)
+	s.mu.Unlock()
+	s.more.Broadcast()
+}
+
+// Page implements delta.Source: pages of the bases and of what was written.
+func (s *small) Page(number int64) ([]byte, error) {
+	return s.cache.Get(number, func() ([]byte, error) { return s.read(number) })
+}
+
+func (s *small) read(number int64) ([]byte, error) {
+	if own := number - s.bases.pages(); own >= 0 {
+		return s.readOwn(own)
+	}
+	for _, base := range s.bases.all {
+		if own := base.index.pages(); number >= own {
+			number -= own
+			continue
+		}
+		return base.ownPage(number, newDescent(base.cache))
+	}
+	return nil, fmt.Errorf("no page %d", number)
+}
+
+// readOwn reads a page back from the space, waiting until it is there.
+func (s *small) readOwn(own int64) ([]byte, error) {
+	f, length, err := s.wait(own)
+	if err != nil {
+		return nil, err
+	}
+	if f.kind == Same {
+		return s.Page(f.page)
+	}
+	raw := make([]byte, f.encoded)
+	if _, err := s.space.ReadAt(raw, f.offset); err != nil {
+		return nil, err
+	}
+	return s.decoders.decode(f.kind, raw, length, s)
+}
+
+// wait waits until an own page stands in the space, and returns where.
+func (s *small) wait(own int64) (frame, int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for int64(len(s.written)) <= own && !s.stopped {
+		s.more.Wait()
+	}
+	if int64(len(s.written)) <= own {
+		return frame{}, 0, errors.New("writing has failed")
+	}
+	return s.written[own], s.lengths[own], nil
+}
+
+// stop ends waiting for frames that will not be written any more.
+func (s *small) stop() {
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+	s.more.Broadcast()
+}
+
+// add takes note of a page of length bytes that copies from sources.
+func (s *small) add(length int64, sources []int64) {
+	s.needs = append(s.needs, s.needOf(sources))
+	s.next++
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lengths = append(s.lengths, length)
+}
+
+// AddBased appends a blob that a base has, as copies of the base's pages, and
+// reports whether there is such a base. Nothing is read where copies suffice.
+func (w *Writer) AddBased(d manifest.Digest) (bool, error) {
+	if w.small == nil {
+		return false, nil
+	}
+	base, b, ok := w.small.bases.find(d)
+	if !ok {
+		return false, nil
+	}
+	if err := w.meet(d); err != nil {
+		return false, err
+	}
+	c := &base.index.contents[b.content]
+	n, ok := w.contents[c.digest]
+	if !ok {
+		var err error
+		if n, err = w.addSame(base, c); err != nil {
+			return false, err
+		}
+	}
+	b.content = n
+	w.index.blobs = append(w.index.blobs, b)
+	return true, nil
+}
+
+// Has reports whether a base has a blob.
+func (b *Bases) Has(d manifest.Digest) bool {
+	_, _, ok := b.find(d)
+	return ok
+}
+
+// find returns the latest base that has a blob.
+func (b *Bases) find(d manifest.Digest) (*Reader, blob, bool) {
+	for _, base := range slices.Backward(b.all) {
+		if found, ok := base.index.find(d); ok {
+			return base, found, true
+		}
+	}
+	return nil, blob{}, false
+}
+
+// addSame appends a base's content page by page. A page that would be too many
+// copies deep is packed anew.
+func (w *Writer) addSame(base *Reader, c *content) (int, error) {
+	n := w.begin(c.digest, c.size)
+	for i, f := range c.frames {
+		of, own := base, c.first+int64(i)
+		if f.kind == Same {
+			of, own = base.owner(f.page)
+		}
+		page := w.small.bases.number(of, own)
+		if w.small.needs[page].depth < maxDepth {
+			w.small.add(c.frameLength(i), []int64{page})
+			p := &pending{content: n, result: make(chan encoded, 1)}
+			p.result <- encoded{kind: Same, page: page}
+			w.queue <- p
+			continue
+		}
+		if err := w.addAnew(n, base, c, i); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (w *Writer) addAnew(n int, base *Reader, c *content, i int) error {
+	data, err := base.frame(c, i, newDescent(base.cache))
+	if err != nil {
+		return err
+	}
+	buffer, err := w.buffer()
+	if err != nil {
+		return err
+	}
+	return w.send(n, buffer[:copy(buffer, data)])
+}

@@ -1,0 +1,237 @@
+package create
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+
+	"airlock/internal/archive"
+	"airlock/internal/gzipexact"
+	"airlock/internal/manifest"
+	"airlock/internal/progress"
+)
+
+// deltaMemory returns how many bytes the table of earlier contents takes for
+// so many bytes of blobs and of the bases' contents: enough for all of it up to
+// some 100 MB, and then less and less of it.
+func deltaMemory(size int64) int { return int(min(max(2*size, 8<<20), 256<<20)) }
+
+// inMemory is up to which size a blob is not spooled to disk.
+const inMemory = 1 << 20
+
+// small packs blobs as their contents. While one is packed, the next one is
+// taken apart.
+func (w *writing) small(ctx context.Context, out *archive.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wanted []item
+	for _, it := range w.contents.items {
+		if !w.options.Bases.Has(it.Digest) {
+			wanted = append(wanted, it)
+		}
+	}
+	fetched := fetch(ctx, wanted)
+	defer fetched.stop(cancel)
+	total := w.options.Progress.Start("packing", w.contents.Size())
+	defer total.Done()
+	apart := make(chan *apartItem)
+	go w.takeApart(ctx, fetched, wanted, total, apart)
+	for _, it := range w.contents.items {
+		if based, err := out.AddBased(it.Digest); err != nil {
+			return it.explain(err)
+		} else if based {
+			total.Add(it.Size)
+			continue
+		}
+		a, ok := <-apart
+		if !ok {
+			return ctx.Err()
+		}
+		if err := w.pack(a, out); err != nil {
+			return it.explain(err)
+		}
+	}
+	return nil
+}
+
+func (w *writing) pack(a *apartItem, out *archive.Writer) error {
+	defer a.spool.close()
+	if a.err == nil && w.options.Pack == Auto && a.gzip {
+		a.err = w.decide(a, out)
+	}
+	if a.err != nil {
+		return a.err
+	}
+	return a.pack(out)
+}
+
+// apartItem is a fetched blob, spooled, and its content if it is gzip of an
+// encoder that is known.
+type apartItem struct {
+	item
+	spool   spool
+	gzip    bool             // it begins as gzip does
+	content *archive.Content // of a gzip blob; nil: packed as it is
+	err     error
+}
+
+// takeApart fetches items in order and takes each apart.
+func (w *writing) takeApart(ctx context.Context, fetched *fetcher, items []item, total progress.Task, to chan<- *apartItem) {
+	defer close(to)
+	for _, it := range items {
+		a := &apartItem{item: it}
+		a.err = a.take(fetched.next(it, total), w.options)
+		select {
+		case to <- a:
+		case <-ctx.Done():
+			a.spool.close()
+			return
+		}
+		if a.err != nil {
+			return
+		}
+	}
+}
+
+// take reads the blob to its end: spools it, hashes it and, unless that is to
+// be decided, proves a recipe.
+func (a *apartItem) take(r io.Reader, o Options) error {
+	if err := a.spool.open(a.Size, o.Spool); err != nil {
+		return err
+	}
+	in := bufio.NewReaderSize(r, 64<<10)
+	sum := sha256.New()
+	magic, err := in.Peek(2)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	to := io.MultiWriter(a.spool.w, sum)
+	a.gzip = bytes.Equal(magic, []byte{0x1f, 0x8b})
+	if a.gzip && o.Pack == Small {
+		err = a.analyze(to, in)
+	} else {
+		_, err = io.Copy(to, in)
+	}
+	if err != nil {
+		return err
+	}
+	if got := manifest.Digest(sum.Sum(nil)); got != a.Digest {
+		return fmt.Errorf("%s: %w: they have %s", a.Digest, archive.ErrMismatch, got)
+	}
+	return nil
+}
+
+// analyze copies a gzip blob while it looks for its recipe.
+func (a *apartItem) analyze(to io.Writer, in io.Reader) error {
+	content := &measured{sum: sha256.New()}
+	analyzer := gzipexact.NewAnalyzer(content)
+	_, err := io.Copy(io.MultiWriter(to, untilGivenUp{analyzer}), in)
+	recipe, unknown := analyzer.Close()
+	if err == nil && unknown == nil {
+		a.content = &archive.Content{Digest: manifest.Digest(content.sum.Sum(nil)), Size: content.size, Recipe: recipe}
+	}
+	return err
+}
+
+// untilGivenUp feeds an analyzer as long as it makes sense.
+type untilGivenUp struct{ *gzipexact.Analyzer }
+
+func (u untilGivenUp) Write(p []byte) (int, error) {
+	if u.GivenUp() {
+		return len(p), nil
+	}
+	return u.Analyzer.Write(p)
+}
+
+type measured struct {
+	sum  hash.Hash
+	size int64
+}
+
+func (m *measured) Write(p []byte) (int, error) {
+	m.size += int64(len(p))
+	return m.sum.Write(p)
+}
+
+// pack adds the blob to the archive.
+func (a *apartItem) pack(out *archive.Writer) error {
+	if a.content != nil {
+		return out.AddGzip(a.Digest, a.Size, *a.content, func() (io.Reader, error) {
+			z, err := a.inflate()
+			// What a recipe calls trailing bytes is not content.
+			return io.LimitReader(z, a.content.Size), err
+		})
+	}
+	r, err := a.spool.reader()
+	if err != nil {
+		return err
+	}
+	if a.gzip || strings.HasSuffix(a.MediaType, "zstd") {
+		return out.AddCompressed(a.Digest, a.Size, r)
+	}
+	return out.Add(a.Digest, a.Size, r)
+}
+
+// inflate returns what the spooled gzip blob decompresses to.
+func (a *apartItem) inflate() (io.Reader, error) {
+	r, err := a.spool.reader()
+	if err != nil {
+		return nil, err
+	}
+	return gzip.NewReader(bufio.NewReaderSize(r, 256<<10))
+}
+
+// spool keeps a blob until it is packed: in memory, or in a file without a name.
+type spool struct {
+	w      io.Writer
+	memory *bytes.Buffer
+	file   *os.File
+}
+
+func (s *spool) open(size int64, dir string) error {
+	if size <= inMemory {
+		s.memory = bytes.NewBuffer(make([]byte, 0, size))
+		s.w = s.memory
+		return nil
+	}
+	f, err := os.CreateTemp(dir, ".airlock-spool-*")
+	if err != nil {
+		return err
+	}
+	s.file, s.w = f, f
+	return os.Remove(f.Name())
+}
+
+func (s *spool) reader() (io.Reader, error) {
+	if s.file == nil {
+		return bytes.NewReader(s.memory.Bytes()), nil
+	}
+	_, err := s.file.Seek(0, io.SeekStart)
+	return s.file, err
+}
+
+// read returns how many bytes reader's reader has given.
+func (s *spool) read() int64 {
+	if s.file == nil {
+		return int64(s.memory.Len())
+	}
+	at, err := s.file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return 0
+	}
+	return at
+}
+
+func (s *spool) close() {
+	if s.file != nil {
+		s.file.Close()
+	}
+}
