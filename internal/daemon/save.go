@@ -13,6 +13,7 @@ import (
 	"airlock/internal/dockertar"
 	"airlock/internal/manifest"
 	"airlock/internal/progress"
+	"airlock/internal/transfer"
 	"airlock/internal/tarfs"
 )
 
@@ -61,7 +62,7 @@ func (e *Engine) Save(ctx context.Context, name, dir string, show progress.Sink)
 		return nil, fmt.Errorf("image %q: %w", name, err)
 	}
 	need := spoolSize(found.Size)
-	if free, known := freeSpace(dir); known && free < need {
+	if free, err := transfer.FreeSpace(dir); err == nil && free < need {
 		return nil, fmt.Errorf("image %q: saving it takes %d bytes in %q, %d are free", name, need, dir, free)
 	}
 	_, documents := e.store.(*containerd)
