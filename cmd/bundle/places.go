@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -98,15 +97,11 @@ func (p *places) fromDaemon(ctx context.Context, ref release.Ref) (create.Source
 		return nil, err
 	}
 	p.keep(saved)
-	files, err := tarfs.NewWithLinks(saved, saved.Size)
+	source, err := saved.Image()
 	if err != nil {
 		return nil, err
 	}
-	name := ref.Name
-	if saved.Documents {
-		name = "@" + saved.ID.String()
-	}
-	return openPinned(ctx, files, name, ref)
+	return pinned(ctx, source, ref)
 }
 
 // fromFile opens an image of a file or folder.
@@ -150,16 +145,15 @@ func (p *places) fromDockerArchive(ctx context.Context, path string, ref release
 		return nil, err
 	}
 	p.keep(closer)
-	return openPinned(ctx, files, ref.Name, ref)
-}
-
-// openPinned opens an image of a docker save archive, and refuses it if it is
-// not the one that ref pins.
-func openPinned(ctx context.Context, files fs.FS, name string, ref release.Ref) (create.Source, error) {
-	source, err := dockertar.Open(files, name)
+	source, err := dockertar.Open(files, ref.Name)
 	if err != nil {
 		return nil, err
 	}
+	return pinned(ctx, source, ref)
+}
+
+// pinned returns a source if its image is the one that ref pins.
+func pinned(ctx context.Context, source *dockertar.Source, ref release.Ref) (create.Source, error) {
 	root, err := source.Resolve(ctx)
 	if err != nil {
 		return nil, err

@@ -214,7 +214,7 @@ func (c *classic) jobs(_ context.Context, r *release, p *load.Plan) ([]*job, err
 	}
 	slices.SortStableFunc(images, func(a, b classicImage) int { return cmp.Compare(sizeOf(b), sizeOf(a)) })
 	present, sent, carrier := digestsOf(p.Present), map[manifest.Digest]bool{}, map[manifest.Digest]*job{}
-	inflater := newInflater(r.blobs)
+	inflater := newInflater(r)
 	var all []*job
 	for _, image := range images {
 		if present[image.id()] || sent[image.id()] {

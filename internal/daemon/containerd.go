@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/client"
@@ -30,26 +31,58 @@ type containerd struct{ *Engine }
 
 // contents is what an Engine has.
 type contents struct {
-	roots   map[manifest.Digest]bool // images
-	states  map[manifest.Digest]bool // manifests that are listed: whether all of each is there
-	unknown bool                     // the Engine is too old to list manifests
+	complete []bool                   // of the images of the release: it is there with all it points to
+	states   map[manifest.Digest]bool // manifests of whatever image: whether all of each is there
 }
 
-func (c *containerd) contents(ctx context.Context) (*contents, error) {
-	list, err := c.api.ImageList(ctx, client.ImageListOptions{All: true, Manifests: c.since(apiManifests)})
+// contents asks for the images of a release and, if one is missing, for all.
+func (c *containerd) contents(ctx context.Context, r *release) (*contents, error) {
+	have := &contents{complete: make([]bool, len(r.images)), states: map[manifest.Digest]bool{}}
+	group, asking := errgroup.WithContext(ctx)
+	group.SetLimit(asks)
+	for i := range r.images {
+		group.Go(func() (err error) {
+			have.complete[i], err = c.complete(asking, &r.images[i])
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(have.complete, false) || !c.since(apiManifests) {
+		return have, nil
+	}
+	list, err := c.api.ImageList(ctx, client.ImageListOptions{All: true, Manifests: true})
 	if err != nil {
 		return nil, fmt.Errorf("listing the engine's images: %w", err)
 	}
-	have := &contents{roots: map[manifest.Digest]bool{}, states: map[manifest.Digest]bool{}, unknown: !c.since(apiManifests)}
 	for _, found := range list.Items {
-		if id, err := manifest.ParseDigest(found.ID); err == nil {
-			have.roots[id] = true
-		}
 		for d, complete := range statesOf(found.Manifests) {
 			have.states[d] = have.states[d] || complete
 		}
 	}
 	return have, nil
+}
+
+// complete reports whether the Engine has an image with all it points to. An
+// Engine that does not list manifests is believed only for a single one.
+func (c *containerd) complete(ctx context.Context, image *load.Image) (bool, error) {
+	found, err := c.api.ImageInspect(ctx, image.Root.Digest.String(), client.ImageInspectWithManifests(c.since(apiManifests)))
+	switch {
+	case cerrdefs.IsNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("image %q: %w", image.Names[0], err)
+	}
+	nodes := below(nodesOf(image), image.Root.Digest)
+	if !c.since(apiManifests) {
+		return len(nodes) == 1, nil
+	}
+	states := statesOf(found.Manifests)
+	return !slices.ContainsFunc(nodes, func(n oci.Node) bool {
+		complete, listed := states[n.Digest]
+		return listed && !complete
+	}), nil
 }
 
 func statesOf(summaries []image.ManifestSummary) map[manifest.Digest]bool {
@@ -62,24 +95,9 @@ func statesOf(summaries []image.ManifestSummary) map[manifest.Digest]bool {
 	return all
 }
 
-// complete reports whether the Engine has an image with all it points to. An
-// Engine that does not list manifests is believed only for a single one.
-func (have *contents) complete(image *load.Image, nodes []oci.Node) bool {
-	if !have.roots[image.Root.Digest] {
-		return false
-	}
-	if have.unknown {
-		return len(nodes) == 1
-	}
-	return !slices.ContainsFunc(nodes, func(n oci.Node) bool {
-		complete, listed := have.states[n.Digest]
-		return listed && !complete
-	})
-}
-
 // plan implements store.
 func (c *containerd) plan(ctx context.Context, r *release) (*load.Plan, error) {
-	have, err := c.contents(ctx)
+	have, err := c.contents(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +181,7 @@ func (c *containerd) divide(r *release, have *contents) (reads, present []oci.De
 		image := &r.images[i]
 		nodes, blobs := c.sent(image)
 		rooted := below(nodesOf(image), image.Root.Digest)
-		if have.complete(image, rooted) {
+		if have.complete[i] {
 			nodes, blobs = rooted, childBlobs(rooted)
 			for _, d := range blobs {
 				there[d.Digest] = true
@@ -205,17 +223,22 @@ func childBlobs(nodes []oci.Node) []oci.Descriptor {
 // jobs implements store: the largest image first, each blob in the first
 // image that has it.
 func (c *containerd) jobs(ctx context.Context, r *release, p *load.Plan) ([]*job, error) {
-	have, err := c.contents(ctx)
+	have, err := c.contents(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	present, carrier := digestsOf(p.Present), map[manifest.Digest]*job{}
-	images := slices.Clone(r.images)
+	var images []load.Image
+	for i, image := range r.images {
+		if !have.complete[i] {
+			images = append(images, image)
+		}
+	}
 	slices.SortStableFunc(images, func(a, b load.Image) int { return cmp.Compare(sum(b.Blobs), sum(a.Blobs)) })
 	var all []*job
 	for i := range images {
 		image := &images[i]
-		if carrier[image.Root.Digest] != nil || have.complete(image, below(nodesOf(image), image.Root.Digest)) {
+		if carrier[image.Root.Digest] != nil {
 			continue
 		}
 		j := &job{name: image.Names[0], id: image.Root.Digest, done: make(chan struct{})}

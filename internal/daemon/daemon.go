@@ -79,10 +79,11 @@ type store interface {
 	check(ctx context.Context, r *release) error
 }
 
-// blobs is what is read of a release: *load.Release has it.
+// blobs is what is read of a release. *load.Release has it.
 type blobs interface {
 	Read(d oci.Descriptor) ([]byte, error)
 	Open(d oci.Descriptor) (io.ReadCloser, error)
+	ReadAt(d oci.Descriptor, p []byte, off int64) (int, error)
 }
 
 // release is what is loaded.

@@ -181,19 +181,6 @@ func (w *watched) Open(d oci.Descriptor) (io.ReadCloser, error) {
 	return w.blobs.Open(d)
 }
 
-// ReadAt makes guesses of sizes possible, and is not counted.
-func (w *watched) ReadAt(d oci.Descriptor, p []byte, off int64) (int, error) {
-	r, err := w.blobs.Open(d)
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	if _, err := io.CopyN(io.Discard, r, off); err != nil {
-		return 0, err
-	}
-	return io.ReadFull(r, p)
-}
-
 // watch makes r count.
 func watch(r *release) *watched {
 	w := &watched{blobs: r.blobs}

@@ -123,19 +123,13 @@ func b2u(b bool) uint64 {
 	return 0
 }
 
-// readerAt is what a release may have besides: with it the size of a gzip
-// layer is looked up at its end.
-type readerAt interface {
-	ReadAt(d oci.Descriptor, p []byte, off int64) (int, error)
-}
-
 // guess returns the uncompressed size that a layer's own header or trailer
 // names, and whether it names one at all. It may be wrong: gzip keeps it modulo
 // 2^32 and, like zstd, for one of possibly several members.
 func (f *inflater) guess(d oci.Descriptor) (size int64, ok bool, err error) {
 	head := make([]byte, min(peekSize, d.Size))
-	if err := f.peek(d, head); err != nil {
-		return 0, false, fmt.Errorf("layer %s: %w", d.Digest, err)
+	if err := f.at(d, head, 0); err != nil {
+		return 0, false, err
 	}
 	switch detect(head) {
 	case zstandard:
@@ -150,33 +144,26 @@ func (f *inflater) guess(d oci.Descriptor) (size int64, ok bool, err error) {
 	return d.Size, true, nil
 }
 
-// peek reads a layer's first bytes.
-func (f *inflater) peek(d oci.Descriptor, head []byte) error {
-	if at, ok := f.blobs.(readerAt); ok {
-		n, err := at.ReadAt(d, head, 0)
-		if n == len(head) {
-			return nil
-		}
-		return err
+// at reads bytes from the middle of a layer.
+func (f *inflater) at(d oci.Descriptor, p []byte, off int64) error {
+	n, err := f.ReadAt(d, p, off)
+	switch {
+	case n == len(p):
+		return nil
+	case err == nil || errors.Is(err, io.EOF):
+		err = io.ErrUnexpectedEOF
 	}
-	blob, err := f.Open(d)
-	if err != nil {
-		return err
-	}
-	defer blob.Close()
-	_, err = io.ReadFull(blob, head)
-	return err
+	return fmt.Errorf("layer %s: %w", d.Digest, err)
 }
 
 // trailer reads ISIZE, the last four bytes of a gzip member (RFC 1952, 2.3.1).
 func (f *inflater) trailer(d oci.Descriptor) (int64, bool, error) {
-	at, ok := f.blobs.(readerAt)
-	if !ok || d.Size < 18 { // the shortest header and trailer
+	if d.Size < 18 { // the shortest header and trailer
 		return 0, false, nil
 	}
 	var last [4]byte
-	if n, err := at.ReadAt(d, last[:], d.Size-4); n < len(last) {
-		return 0, false, fmt.Errorf("layer %s: %w", d.Digest, err)
+	if err := f.at(d, last[:], d.Size-int64(len(last))); err != nil {
+		return 0, false, err
 	}
 	size := int64(binary.LittleEndian.Uint32(last[:]))
 	for size < d.Size-d.Size/1000-1024 { // deflate makes nothing much longer

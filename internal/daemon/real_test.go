@@ -165,6 +165,76 @@ func TestIndexAndReferrers(t *testing.T) {
 	})
 }
 
+// TestMissingContent takes a blob away under an Engine, which then still says
+// that it has the image.
+func TestMissingContent(t *testing.T) {
+	d := realtest.DockerContainerd(t)
+	e, err := Open(t.Context(), d.Host)
+	must(t, err)
+	defer e.Close()
+	other := gzipLayer(t, tarOf(t, "f", noise(90, 1<<10)))
+	s := bundletest.NewSource()
+	_, amd := addImage(t, s, "linux/amd64", gzipLayer(t, tarOf(t, "f", noise(91, 1<<10))))
+	_, arm := addImage(t, s, "linux/arm64", other)
+	r := packed(t, named{index(t, s, amd, arm), []string{uniqueName(t, ":1")}})
+	loadAll(t, e, r)
+	lost := manifest.DigestOf(other.blob)
+	ctr := exec.Command(realtest.Tool(t, "ctr"), "--address", d.Containerd, "--namespace", d.Namespace, "content", "rm", lost.String())
+	if out, err := ctr.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	p, err := e.plan(t.Context(), r)
+	must(t, err)
+	if len(p.Reads) != 2 || !digestsOf(p.Reads)[lost] { // and its config
+		t.Errorf("reads %v, want %s and a config", p.Reads, lost)
+	}
+	if err := e.check(t.Context(), r, p); err == nil || !strings.Contains(err.Error(), "has not all") {
+		t.Errorf("check says %v", err)
+	}
+	loadAll(t, e, r)
+}
+
+// TestHalfTar sends what came before a tar broke off, in a whole request.
+func TestHalfTar(t *testing.T) {
+	onEngines(t, func(t *testing.T, e *Engine, _ *realtest.DockerDaemon) {
+		r := packed(t, named{single(t, "linux/amd64", gzipLayer(t, tarOf(t, "f", noise(95, 1<<20)))), []string{uniqueName(t, ":1")}})
+		p, err := e.plan(t.Context(), r)
+		must(t, err)
+		jobs, err := e.store.jobs(t.Context(), r, p)
+		must(t, err)
+		files, err := jobs[0].files(t.Context(), false, func(int) {})
+		must(t, err)
+		stop := errors.New("stop")
+		half := newTarball(t.Context(), files, func(context.Context) error { return stop })
+		before := imageIDs(t, e)
+		answer, err := e.api.ImageLoad(t.Context(), whole{half}, client.ImageLoadWithQuiet(true))
+		if err == nil {
+			err = readAnswer(answer)
+			answer.Close()
+		}
+		if err == nil {
+			t.Error("the engine took half a tar")
+		}
+		if !errors.Is(half.err, stop) {
+			t.Errorf("tar ended with %v", half.err)
+		}
+		if after := imageIDs(t, e); !slices.Equal(before, after) {
+			t.Errorf("images %q before, %q after", before, after)
+		}
+	})
+}
+
+// whole hides that a reader failed.
+type whole struct{ io.Reader }
+
+func (w whole) Read(p []byte) (int, error) {
+	n, err := w.Reader.Read(p)
+	if err != nil {
+		err = io.EOF
+	}
+	return n, err
+}
+
 // inContainerd asks the containerd below an Engine for a blob.
 func inContainerd(t *testing.T, d *realtest.DockerDaemon, digest manifest.Digest) bool {
 	t.Helper()
@@ -343,6 +413,38 @@ func TestNameMovedMeanwhile(t *testing.T) {
 	})
 }
 
+// failing is a store that cannot set one name.
+type failing struct {
+	store
+	bad string
+}
+
+func (f failing) name(ctx context.Context, r *release, n load.Name) error {
+	if n.Name == f.bad {
+		return errors.New("no such luck")
+	}
+	return f.store.name(ctx, r, n)
+}
+
+func TestNamesGoBack(t *testing.T) {
+	onEngines(t, func(t *testing.T, e *Engine, _ *realtest.DockerDaemon) {
+		names := []string{uniqueName(t, ":1"), uniqueName(t, ":1"), uniqueName(t, ":1")}
+		old := single(t, "linux/amd64", gzipLayer(t, tarOf(t, "f", noise(65, 1<<10))))
+		loadAll(t, e, packed(t, named{old, names[:1]}))
+		oldID := inspectID(t, e, names[0])
+		r := packed(t, named{single(t, "linux/amd64", gzipLayer(t, tarOf(t, "f", noise(66, 1<<10)))), names})
+		p, err := e.plan(t.Context(), r)
+		must(t, err)
+		e.store = failing{e.store, names[2]}
+		if err := e.load(t.Context(), r, p, progress.Discard); err == nil || !strings.Contains(err.Error(), "no such luck") {
+			t.Errorf("loading: %v", err)
+		}
+		if a, b, c := inspectID(t, e, names[0]), inspectID(t, e, names[1]), inspectID(t, e, names[2]); a != oldID || b != "" || c != "" {
+			t.Errorf("names stand for %q, %q and %q, want %q and nothing", a, b, c, oldID)
+		}
+	})
+}
+
 // slowly is a release whose blobs come a few bytes at a time.
 type slowly struct{ blobs }
 
@@ -406,7 +508,9 @@ func TestLoadedImageRuns(t *testing.T) {
 func TestSave(t *testing.T) {
 	onEngines(t, func(t *testing.T, e *Engine, _ *realtest.DockerDaemon) {
 		name := uniqueName(t, ":1")
-		s := single(t, "linux/amd64", gzipLayer(t, tarOf(t, "f", noise(80, 1<<20))))
+		s := bundletest.NewSource()
+		raw, _ := addImage(t, s, "linux/amd64", gzipLayer(t, tarOf(t, "f", noise(80, 1<<20))))
+		s.SetRoot(oci.TypeManifest, manifest.DigestOf(raw))
 		loadAll(t, e, packed(t, named{s, []string{name}}))
 		dir := t.TempDir()
 		for _, asked := range []string{name, inspectID(t, e, name)} {
@@ -417,6 +521,15 @@ func TestSave(t *testing.T) {
 			}
 			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 				t.Errorf("%v, %v in the folder", left, err)
+			}
+			image, err := saved.Image()
+			must(t, err)
+			root, err := image.Resolve(t.Context())
+			must(t, err)
+			document, err := image.Document(t.Context(), root)
+			must(t, err)
+			if got := idOf(t, e, s, document); got != saved.ID.String() || saved.Documents && root.Digest != saved.ID {
+				t.Errorf("%s: saved %s, its root is %s", asked, saved.ID, root.Digest)
 			}
 			must(t, saved.Close())
 		}

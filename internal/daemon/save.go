@@ -10,8 +10,11 @@ import (
 
 	"github.com/distribution/reference"
 
+	"airlock/internal/dockertar"
 	"airlock/internal/manifest"
 	"airlock/internal/progress"
+	"airlock/internal/transfer"
+	"airlock/internal/tarfs"
 )
 
 // Saved is an image that was saved from an Engine: a tar with random access,
@@ -23,6 +26,20 @@ type Saved struct {
 	// Documents says that the tar is an OCI layout as well and ID a document in
 	// it. An Engine with a classic store has forgotten the documents.
 	Documents bool
+}
+
+// Image opens what was saved as an image, under its ID: the tar names no tag.
+// It can be read until s is closed.
+func (s *Saved) Image() (*dockertar.Source, error) {
+	fsys, err := tarfs.NewWithLinks(s, s.Size)
+	if err != nil {
+		return nil, fmt.Errorf("saved image %s: %w", s.ID, err)
+	}
+	source, err := dockertar.Open(fsys, "@"+s.ID.String())
+	if err != nil {
+		return nil, fmt.Errorf("saved image %s: %w", s.ID, err)
+	}
+	return source, nil
 }
 
 // The spool file must hold the tar: the image's size as the Engine gives it,
@@ -45,7 +62,7 @@ func (e *Engine) Save(ctx context.Context, name, dir string, show progress.Sink)
 		return nil, fmt.Errorf("image %q: %w", name, err)
 	}
 	need := spoolSize(found.Size)
-	if free, known := freeSpace(dir); known && free < need {
+	if free, err := transfer.FreeSpace(dir); err == nil && free < need {
 		return nil, fmt.Errorf("image %q: saving it takes %d bytes in %q, %d are free", name, need, dir, free)
 	}
 	_, documents := e.store.(*containerd)

@@ -36,11 +36,13 @@ func (e *Engine) load(ctx context.Context, r *release, p *load.Plan, show progre
 	if err != nil {
 		return err
 	}
-	if err := e.sendAll(ctx, jobs, show); err != nil {
-		return err
-	}
-	if err := e.store.check(ctx, r); err != nil {
-		return err
+	if len(jobs) > 0 { // else the Engine was just asked
+		if err := e.sendAll(ctx, jobs, show); err != nil {
+			return err
+		}
+		if err := e.store.check(ctx, r); err != nil {
+			return err
+		}
 	}
 	return e.setNames(ctx, r, p.Names)
 }

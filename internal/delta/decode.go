@@ -46,7 +46,7 @@ func (d *Decoder) Decode(encoded []byte, size int, src Source) ([]byte, error) {
 		out:      make([]byte, 0, size),
 		size:     size,
 		literals: raw[literalStream],
-		patch:    patch{gaps: raw[gapStream], differences: raw[differenceStream]},
+		patch:    patch{gaps: raw[gapStream], singles: raw[singleStream], longer: raw[runStream]},
 		window:   window{numbers: f.pages, pages: make([][]byte, len(f.pages)), source: src},
 	}
 	if err := b.run(raw[controlStream]); err != nil {
@@ -201,34 +201,45 @@ func (w *window) at(place int64) ([]byte, error) {
 }
 
 // patch is the differences of a frame, over all bytes that it copies taken as
-// one run.
+// one run of bytes.
 type patch struct {
-	gaps, differences []byte
-	gap, length       int  // until the next run of differences, and left of it
-	begun             bool // gap and length hold a run
+	gaps, singles, longer []byte
+	gap                   int    // equal bytes before the run
+	run                   []byte // what is left of it
+	carry                 uint   // into its next byte
+	begun                 bool   // there was a run before
 }
 
 // next reads the next run.
 func (p *patch) next() error {
-	gap, rest, err := uvarint(p.gaps)
+	head, rest, err := uvarint(p.gaps)
 	if err != nil {
 		return err
 	}
-	length, rest, err := uvarint(rest)
-	if err != nil {
-		return err
+	gap, length := head>>2, head&3+1
+	from := &p.longer
+	switch length {
+	case 1:
+		from = &p.singles
+	case shortRun:
+		var more uint64
+		if more, rest, err = uvarint(rest); err != nil {
+			return err
+		}
+		length += min(more, PageSize)
 	}
-	if gap > PageSize || length == 0 || length > uint64(len(p.differences)) {
+	if gap > PageSize || gap == 0 && p.begun || length > uint64(len(*from)) {
 		return malformed("%d differences after %d bytes", length, gap)
 	}
-	p.gaps, p.gap, p.length = rest, int(gap), int(length)
+	p.gaps, p.gap, p.carry, p.begun = rest, int(gap), 0, true
+	p.run, *from = (*from)[:length], (*from)[length:]
 	return nil
 }
 
 // apply adds the differences to copied bytes.
 func (p *patch) apply(copied []byte) error {
-	for {
-		if p.gap+p.length == 0 {
+	for len(copied) > 0 {
+		if p.gap+len(p.run) == 0 {
 			if len(p.gaps) == 0 {
 				return nil
 			}
@@ -236,25 +247,20 @@ func (p *patch) apply(copied []byte) error {
 				return err
 			}
 		}
-		if p.gap >= len(copied) {
-			p.gap -= len(copied)
-			return nil
+		equal := min(p.gap, len(copied))
+		p.gap, copied = p.gap-equal, copied[equal:]
+		n := min(len(p.run), len(copied))
+		for i, d := range p.run[:n] {
+			sum := uint(copied[i]) + uint(d) + p.carry
+			copied[i], p.carry = byte(sum), sum>>8
 		}
-		copied = copied[p.gap:]
-		p.gap = 0
-		n := min(p.length, len(copied))
-		for i, d := range p.differences[:n] {
-			copied[i] += d
-		}
-		copied, p.differences, p.length = copied[n:], p.differences[n:], p.length-n
-		if len(copied) == 0 {
-			return nil
-		}
+		p.run, copied = p.run[n:], copied[n:]
 	}
+	return nil
 }
 
 func (p *patch) finish() error {
-	if p.gap+p.length+len(p.gaps)+len(p.differences) > 0 {
+	if p.gap+len(p.run)+len(p.gaps)+len(p.singles)+len(p.longer) > 0 {
 		return malformed("differences behind the last copy")
 	}
 	return nil

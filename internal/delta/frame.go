@@ -15,10 +15,15 @@ const version = 1
 const (
 	controlStream = iota
 	gapStream
-	differenceStream
+	singleStream
+	runStream
 	literalStream
 	streamCount
 )
+
+// shortRun is the length from which on a run of differences states its length
+// in a number of its own.
+const shortRun = 4
 
 // frame is an encoded frame taken apart, its streams not yet decoded.
 type frame struct {

@@ -3,6 +3,7 @@ package delta
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -77,7 +78,8 @@ func (m *matcher) plan(p *Plan) {
 	_ = gap
 	p.raw[controlStream] = control
 	p.raw[literalStream] = append(p.raw[literalStream], m.target[done:]...)
-	p.raw[gapStream], p.raw[differenceStream] = runs.finish()
+	runs.close()
+	p.raw[gapStream], p.raw[singleStream], p.raw[runStream] = runs.gaps, runs.singles, runs.longer
 }
 
 // pieces are the matches without runs of differences that are cheaper as
@@ -115,38 +117,46 @@ func appendPiece(to []match, c match) []match {
 
 // runs writes down differences.
 type runs struct {
-	gaps, differences []byte
-	gap, length       int // since the last run written, and of the open one
+	gaps, singles, longer []byte
+	gap                   int    // equal bytes since the run before
+	open                  []byte // the run that may go on
+	borrow                uint32 // from the next byte of the open run
 }
 
+// add writes down how want differs from have, of one length. Where both are
+// equal for no byte a run of the add before goes on.
 func (r *runs) add(want, have []byte) {
 	for i := 0; i < len(want); {
-		n := same(want[i:], have[i:])
-		if n > 0 {
-			r.flush()
+		if n := same(want[i:], have[i:]); n > 0 {
+			r.close()
 			r.gap += n
 			i += n
 		}
 		for i < len(want) && want[i] != have[i] {
-			r.differences = append(r.differences, want[i]-have[i])
-			r.length++
+			var d uint32
+			d, r.borrow = bits.Sub32(uint32(want[i]), uint32(have[i]), r.borrow)
+			r.open = append(r.open, byte(d))
 			i++
 		}
 	}
 }
 
-func (r *runs) flush() {
-	if r.length == 0 {
+// close writes down the open run.
+func (r *runs) close() {
+	n := len(r.open)
+	if n == 0 {
 		return
 	}
-	r.gaps = binary.AppendUvarint(r.gaps, uint64(r.gap))
-	r.gaps = binary.AppendUvarint(r.gaps, uint64(r.length))
-	r.gap, r.length = 0, 0
-}
-
-func (r *runs) finish() (gaps, differences []byte) {
-	r.flush()
-	return r.gaps, r.differences
+	r.gaps = binary.AppendUvarint(r.gaps, uint64(r.gap)<<2|uint64(min(n, shortRun)-1))
+	if n >= shortRun {
+		r.gaps = binary.AppendUvarint(r.gaps, uint64(n-shortRun))
+	}
+	if n == 1 {
+		r.singles = append(r.singles, r.open...)
+	} else {
+		r.longer = append(r.longer, r.open...)
+	}
+	r.gap, r.open, r.borrow = 0, r.open[:0], 0
 }
 
 // compressor encodes streams. It is safe for use by several goroutines.

@@ -155,6 +155,22 @@ func TestOldForm(t *testing.T) {
 	if found, err := s.Referrers(t.Context(), closure.Nodes[0].Descriptor); err != nil || len(found) != 0 {
 		t.Errorf("Referrers = %v, %v", found, err)
 	}
+	for _, d := range append(closure.Blobs, closure.Nodes[0].Descriptor) {
+		d.Size++
+		if _, err := s.Document(t.Context(), d); d.IsDocument() && !errors.Is(err, ErrRejected) {
+			t.Errorf("document said to be longer: err = %v, want ErrRejected", err)
+		}
+		if _, err := s.Open(t.Context(), d, 0, 1); !d.IsDocument() && !errors.Is(err, ErrRejected) {
+			t.Errorf("blob said to be longer: err = %v, want ErrRejected", err)
+		}
+	}
+	other := oci.Descriptor{MediaType: oci.TypeManifest, Digest: manifest.DigestOf([]byte("other")), Size: 5}
+	if _, err := s.Document(t.Context(), other); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("another document: err = %v, want fs.ErrNotExist", err)
+	}
+	if _, err := s.Open(t.Context(), other, 0, 5); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("another blob: err = %v, want fs.ErrNotExist", err)
+	}
 	// The second image's shared layer is a link.
 	if s, err = Open(fsys, "@sha256:"+hexOf(two)); err != nil {
 		t.Fatal(err)

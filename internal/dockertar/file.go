@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"airlock/internal/tarfs"
+	"airlock/internal/transfer"
 )
 
 // maxWindow bounds the memory in bytes that a zstd file may ask for; zstd's
@@ -96,7 +97,7 @@ func decompress(ctx context.Context, f *os.File, kind compression, dir string) (
 
 // checkSpace refuses a folder with less than twice size bytes free.
 func checkSpace(dir string, size int64) error {
-	free, err := freeSpace(dir)
+	free, err := transfer.FreeSpace(dir)
 	if err != nil {
 		return err
 	}

@@ -18,9 +18,15 @@
 // in this repository or in a pinned module, none is the toolchain's, and golden
 // hashes hold each of them:
 //
-//	go1.9    compress/flate of Go 1.9 to 1.26, levels -2 and 0 to 9
+//	go1.26 flate            compress/flate of Go 1.9 to 1.26, levels -2 and 0 to 9
+//	klauspost 1.20 flate    github.com/klauspost/compress 1.18.2 to 1.20.3, which is
+//	                        also compress/flate of Go 1.27, levels 1 to 9
+//	klauspost 1.18.0 flate  the same module, 1.15.12 to 1.18.0, level 5
+//	pgzip                   github.com/klauspost/pgzip over either, blocks of 1 MiB
+//	                        (podman, buildah, skopeo) or 256 KiB (umoci)
 //
-// Memory is bounded, whatever the stream: an Analyzer needs some 16 MiB and 3
-// MiB for each encoder that has not been refuted yet, a Rebuild some 3 MiB for
-// each of its workers.
+// Memory is bounded, whatever the stream. An Analyzer takes some 3 MiB for each
+// encoder that is not refuted yet, of which there are at most two after the
+// first few MiB of a real stream, and up to 16 MiB for what they have not read
+// yet. A rebuild takes some 3 MiB, or 6 MiB for each of several workers.
 package gzipexact

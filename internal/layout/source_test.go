@@ -176,10 +176,12 @@ func TestNotALayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(s *sketch){
-		"version":        func(s *sketch) { s.MapFS[markName].Data = []byte(`{"imageLayoutVersion":"2.0.0"}`) },
-		"no version":     func(s *sketch) { s.MapFS[markName].Data = []byte(`{}`) },
-		"mark":           func(s *sketch) { s.MapFS[markName].Data = []byte(`1.0.0`) },
-		"large mark":     func(s *sketch) { s.MapFS[markName].Data = make([]byte, maxMark+1) },
+		"version":    func(s *sketch) { s.MapFS[markName].Data = []byte(`{"imageLayoutVersion":"2.0.0"}`) },
+		"no version": func(s *sketch) { s.MapFS[markName].Data = []byte(`{}`) },
+		"mark":       func(s *sketch) { s.MapFS[markName].Data = []byte(`1.0.0`) },
+		"large mark": func(s *sketch) {
+			s.MapFS[markName].Data = append(s.MapFS[markName].Data, strings.Repeat(" ", maxMark)...)
+		},
 		"index":          func(s *sketch) { s.MapFS[indexName].Data = []byte(`{"schemaVersion":2}`) },
 		"twice the key":  func(s *sketch) { s.MapFS[indexName].Data = []byte(`{"schemaVersion":2,"manifests":[],"manifests":[]}`) },
 		"large index":    func(s *sketch) { s.MapFS[indexName].Data = make([]byte, oci.MaxDocument+1) },
@@ -232,6 +234,11 @@ func TestDocumentIsProven(t *testing.T) {
 			whole := slices.Clone(s.MapFS[blobPath(d.Digest)].Data)
 			if raw, err := source.Document(t.Context(), d); err != nil || !slices.Equal(raw, whole) {
 				t.Fatalf("Document = %q, %v", raw, err)
+			}
+			wrong := d
+			wrong.Size++
+			if _, err := source.Document(t.Context(), wrong); !errors.Is(err, ErrRejected) {
+				t.Errorf("said to be longer: err = %v, want ErrRejected", err)
 			}
 			c.spoil(s, blobPath(d.Digest))
 			if raw, err := source.Document(t.Context(), d); !errors.Is(err, c.want) || raw != nil {

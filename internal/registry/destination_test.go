@@ -386,6 +386,17 @@ func TestTraps(t *testing.T) {
 			}
 			return r.URL.Query().Has("mount")
 		}, sharedSentThrice},
+		{"mounts open an upload that is lost", func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Query().Has("mount") {
+				w.Header().Set("Location", r.URL.Path+"lost")
+				w.WriteHeader(http.StatusAccepted)
+			}
+			if strings.HasSuffix(r.URL.Path, "/lost") {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return true
+			}
+			return r.URL.Query().Has("mount")
+		}, nil},
 		{"mounts are forbidden", refuse("POST", "mount=", http.StatusForbidden), sharedSentThrice},
 		{"mounts are unknown", refuse("POST", "mount=", http.StatusMethodNotAllowed), sharedSentThrice},
 		{"no upload in one request", func(w http.ResponseWriter, r *http.Request) bool {
@@ -394,7 +405,11 @@ func TestTraps(t *testing.T) {
 				return true
 			}
 			return false
-		}, nil},
+		}, func(t *testing.T, tr *trap, _ *shop) {
+			if puts, patches := tr.count("PUT", "/blobs/"), tr.count("PATCH", "/blobs/"); puts != patches+1 {
+				t.Errorf("%d PUTs and %d PATCHes: the refusal should be met once", puts, patches)
+			}
+		}},
 		{"every request is too many once", func(w http.ResponseWriter, r *http.Request) bool {
 			key := r.Method + r.URL.Path
 			if digest := r.URL.Query().Get("digest"); digest != "" {
@@ -539,15 +554,15 @@ func TestBrokenUpload(t *testing.T) {
 	if len(waited.all) != 1 {
 		t.Errorf("%d waits", len(waited.all))
 	}
-	if want := load.Size(p.Reads); sink.sum != want || sink.total != want || !sink.done {
-		t.Errorf("%d bytes of %d were reported, want %d", sink.sum, sink.total, want)
+	if want := load.Size(p.Reads); sink.sum != want || sink.total != want || !sink.done || sink.back {
+		t.Errorf("%d bytes of %d were reported, want %d and never back", sink.sum, sink.total, want)
 	}
 }
 
 type counter struct {
 	mu         sync.Mutex
 	sum, total int64
-	done       bool
+	done, back bool
 }
 
 func (c *counter) Start(_ string, total int64) progress.Task { c.total += total; return c }
@@ -556,6 +571,7 @@ func (c *counter) Add(n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sum += n
+	c.back = c.back || n < 0
 }
 
 // TestDamagedBundle sees that what the bundle cannot give is not tried again.
@@ -756,6 +772,47 @@ func TestListsOfReferrers(t *testing.T) {
 	}
 	if _, err := loadAll(t.Context(), c.Destination(tr.host(), ""), s.release); err == nil || !strings.Contains(err.Error(), "something else") {
 		t.Errorf("a tag that is no list: %v", err)
+	}
+}
+
+// TestListIsMade loads a referrer that came without a list. The list is made
+// where the registry does not say that it keeps one itself.
+func TestListIsMade(t *testing.T) {
+	for _, keeps := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the registry keeps lists: %t", keeps), func(t *testing.T) {
+			source := bundletest.NewSource()
+			root := addImage(t, source, nil, []byte("layer"))
+			source.SetRoot(root.MediaType, root.Digest)
+			refer := addImage(t, source, &root, []byte("sbom"))
+			source.Refer(root.Digest, oci.TypeManifest, source.All()[refer.Digest], "")
+			kit := bundletest.NewKit(t)
+			release := kit.Open(t, kit.Bundle(t, bundletest.Release(source), 0))
+
+			tr := newTrap(t, keeps)
+			tr.set(func(w http.ResponseWriter, r *http.Request) bool {
+				if keeps && r.Method == http.MethodPut {
+					w.Header().Set("OCI-Subject", root.Digest.String())
+				}
+				return false
+			})
+			c, _ := newTestClient(t, Options{})
+			if _, err := loadAll(t.Context(), c.Destination(tr.host(), ""), release); err != nil {
+				t.Fatal(err)
+			}
+			list := "/v2/app/0/manifests/" + fallbackTag(root.Digest)
+			if keeps {
+				if tr.has(list) {
+					t.Error("a list was made")
+				}
+				return
+			}
+			mediaType, raw := tr.fetch(t, list)
+			want := fmt.Sprintf(`{"manifests":[{"mediaType":%q,"digest":%q,"size":%d,"artifactType":%q,"annotations":%s}],"mediaType":%q,"schemaVersion":2}`,
+				oci.TypeManifest, refer.Digest, refer.Size, oci.TypeConfig, marshal(t, note()), oci.TypeIndex)
+			if mediaType != oci.TypeIndex || string(raw) != want {
+				t.Errorf("%s %s\nwant %s", mediaType, raw, want)
+			}
+		})
 	}
 }
 

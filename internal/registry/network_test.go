@@ -283,6 +283,41 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+// TestRedirectsKeepSecrets sends the client on to a stranger who asks for its
+// certificate, and to one that nobody answers for.
+func TestRedirectsKeepSecrets(t *testing.T) {
+	d, data := blobOf(100)
+	site := newAuthority(t, "example.com", "stranger.example")
+	asking := func(h http.Handler) *httptest.Server {
+		s := httptest.NewUnstartedServer(h)
+		s.TLS = &tls.Config{Certificates: []tls.Certificate{site.pair}, ClientAuth: tls.RequestClientCert}
+		s.StartTLS()
+		return s
+	}
+	stranger, f := newFake(t, asking), newFake(t, asking)
+	stranger.on("GET /blob", rangesOf(data))
+	target := "https://stranger.example/blob"
+	f.on("GET /v2/web/blobs/"+d.Digest.String(), func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, target, http.StatusTemporaryRedirect)
+	})
+	c, _ := newTestClient(t, Options{CAFiles: []string{site.file}, CertFile: site.file, KeyFile: site.keyFile})
+	c.route(map[string]string{"example.com:443": f.host(), "stranger.example:443": stranger.host()})
+	image := mustImage(t, c, "example.com/web:1")
+	if _, err := readBlob(t.Context(), image, d, 0, d.Size); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(f.seen("GET /v2/web/blobs/")[0].TLS.PeerCertificates); n != 1 {
+		t.Errorf("the registry saw %d certificates, want one", n)
+	}
+	if n := len(stranger.seen("GET /blob")[0].TLS.PeerCertificates); n != 0 {
+		t.Errorf("a stranger saw %d certificates", n)
+	}
+	target = "https://nobody.example/blob?X-Signature=secret"
+	if _, err := readBlob(t.Context(), image, d, 0, d.Size); err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "nobody.example") {
+		t.Errorf("%v", err)
+	}
+}
+
 // authority is a certificate for some names, signed by itself, and the file to
 // trust it by.
 type authority struct {

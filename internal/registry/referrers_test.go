@@ -111,12 +111,13 @@ func TestReferrersRefused(t *testing.T) {
 		name     string
 		set      func(f *fake)
 		rejected bool
+		want     string
 	}{
-		{"malformed list", func(f *fake) { f.on(api, answer(oci.TypeIndex, []byte(`{"schemaVersion":2}`))) }, true},
-		{"endless pages", func(f *fake) { f.on(api, endless) }, true},
-		{"pages elsewhere", func(f *fake) { f.on(api, astray) }, false},
-		{"not allowed to ask", func(f *fake) { f.on(api, status(http.StatusForbidden, "")) }, false},
-		{"malformed signature", func(f *fake) { f.document("web", oci.TypeManifest, []byte("{}"), tag+".sig") }, true},
+		{"malformed list", func(f *fake) { f.on(api, answer(oci.TypeIndex, []byte(`{"schemaVersion":2}`))) }, true, "manifests"},
+		{"endless pages", func(f *fake) { f.on(api, endless) }, true, "pages"},
+		{"pages elsewhere", func(f *fake) { f.on(api, astray) }, false, "sends us on"},
+		{"not allowed to ask", func(f *fake) { f.on(api, status(http.StatusForbidden, "")) }, false, "403"},
+		{"malformed signature", func(f *fake) { f.document("web", oci.TypeManifest, []byte("{}"), tag+".sig") }, true, "schemaVersion"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -124,7 +125,7 @@ func TestReferrersRefused(t *testing.T) {
 			test.set(f)
 			c, _ := newTestClient(t, Options{})
 			got, err := mustImage(t, c, f.host()+"/web:1").Referrers(t.Context(), subject)
-			if err == nil || errors.Is(err, ErrRejected) != test.rejected {
+			if err == nil || errors.Is(err, ErrRejected) != test.rejected || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%v, %v", got, err)
 			}
 		})

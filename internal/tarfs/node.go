@@ -48,8 +48,8 @@ func (fsys *FS) add(name string, n *node) error {
 		return nil
 	}
 	for {
-		if len(fsys.nodes) > MaxEntries { // the root is not counted
-			return fmt.Errorf("more than %d files and directories", MaxEntries)
+		if len(fsys.nodes) > fsys.limit { // the root is not counted
+			return fmt.Errorf("more than %d files and directories", fsys.limit)
 		}
 		fsys.nodes[name] = n
 		above := path.Dir(name)

@@ -45,6 +45,7 @@ var ErrMalformed = errors.New("malformed tar archive")
 type FS struct {
 	r     io.ReaderAt
 	nodes map[string]*node
+	limit int // of nodes but the root
 }
 
 // New indexes the archive in the first size bytes of r, which must stay open
@@ -78,7 +79,7 @@ type indexer struct {
 
 func index(r io.ReaderAt, size int64, links linkPolicy) (*FS, error) {
 	x := indexer{
-		fs:     &FS{r: r, nodes: map[string]*node{".": newDir(".")}},
+		fs:     &FS{r: r, nodes: map[string]*node{".": newDir(".")}, limit: MaxEntries},
 		window: newWindow(r, size),
 		links:  links,
 	}

@@ -249,6 +249,20 @@ func TestPatchedHeaders(t *testing.T) {
 	}
 }
 
+// A directory or link that says it has bytes, and has none: some readers skip
+// as many, some do not.
+func TestSizeOfWhatHasNoBody(t *testing.T) {
+	for _, e := range []entry{kind("d/", tar.TypeDir, ""), kind("l", tar.TypeSymlink, "a")} {
+		e.header.Format = tar.FormatGNU
+		data := archive(t, e, file("a", ""))
+		copy(data[124:136], "00000001000\x00")
+		sum(data[:512])
+		if _, err := openLinks(data); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%q: err = %v, want ErrMalformed", e.header.Name, err)
+		}
+	}
+}
+
 func sum(h []byte) {
 	copy(h[148:156], "        ")
 	var total int
@@ -343,15 +357,21 @@ func TestSkipsBodies(t *testing.T) {
 	}
 }
 
+// Folders that are only implied count too.
 func TestEntryLimit(t *testing.T) {
-	fsys := &FS{nodes: map[string]*node{".": newDir(".")}}
+	const limit = 5000
+	fsys := &FS{nodes: map[string]*node{".": newDir(".")}, limit: limit}
 	deep := strings.Repeat("d/", 100)
 	var err error
-	for i := 0; err == nil && i < MaxEntries; i++ {
+	for i := 0; err == nil && i < limit; i++ {
 		err = fsys.add(fmt.Sprintf("%d/%sf", i, deep), &node{name: "f"})
 	}
-	if err == nil || len(fsys.nodes) > MaxEntries+1 {
-		t.Errorf("%d nodes, err = %v; want an error at %d", len(fsys.nodes), err, MaxEntries)
+	if err == nil || len(fsys.nodes) != limit+1 {
+		t.Errorf("%d nodes, err = %v; want an error at %d", len(fsys.nodes), err, limit)
+	}
+	fsys, err = open(archive(t, file("a", "")))
+	if err != nil || fsys.limit != MaxEntries {
+		t.Errorf("limit %d, %v; want %d", fsys.limit, err, MaxEntries)
 	}
 }
 

@@ -246,7 +246,8 @@ func describeLogin(err error, keys *hostKeys) error {
 		}
 		return e
 	}
-	if network := net.Error(nil); errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+	if network := net.Error(nil); errors.As(err, &network) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("%w: %w", ErrCut, err)
 	}
 	return err

@@ -64,7 +64,8 @@ func (f *dirFile) firm() bool                { return true }
 
 func (f *dirFile) pipeTo() pipeTo {
 	return pipeTo{
-		packet: 1 << 20, workers: 2, window: resend / 2,
+		// One writer: FAT fills what lies before a byte with zeros first.
+		packet: 1 << 20, workers: 1, window: resend / 2,
 		write: func(b []byte, off int64) error { _, err := f.WriteAt(b, off); return f.named("writing", err) },
 		sync:  func() error { return f.named("syncing", f.Sync()) },
 	}

@@ -82,8 +82,11 @@ func (d *dialer) connect(ctx context.Context) (*link, error) {
 	defer timer.Stop()
 	l.sftp, err = sftp.NewClient(clients[0], sftp.MaxPacketUnchecked(largePacket), sftp.UseConcurrentReads(true))
 	if err != nil {
+		if !strings.Contains(err.Error(), "subsystem request failed") { // that is an answer
+			err = fmt.Errorf("%w: %w", ErrCut, l.causeOr(err))
+		}
 		l.end(err)
-		return nil, fmt.Errorf("starting SFTP on %s: %w", d.hops[len(d.hops)-1].address(), l.causeOr(err))
+		return nil, fmt.Errorf("starting SFTP on %s: %w", d.hops[len(d.hops)-1].address(), err)
 	}
 	l.look()
 	go l.watch()
@@ -197,7 +200,7 @@ func (l *link) causeOr(err error) error {
 func (l *link) explain(err error) error {
 	var status *sftp.StatusError
 	switch {
-	case err == nil, err == io.EOF, errors.Is(err, ErrCut):
+	case err == nil, errors.Is(err, ErrCut):
 		return err
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrClosed):
 		return explain(err)

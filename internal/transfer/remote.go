@@ -2,12 +2,15 @@ package transfer
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
 	"sync"
+
+	"airlock/internal/progress"
 )
 
 // Files returns the files of the server's folder, to be read: an fs.FS,
@@ -102,13 +105,49 @@ func (r *ServerFiles) ReadDir(name string) (list []fs.DirEntry, err error) {
 
 // reading runs a step that changes nothing: the folder is not created for it.
 func (s *Server) reading(step func(*link) error) error {
-	return s.persist(s.ctx, func(l *link) error {
-		err := step(l)
-		if err == io.EOF { // an answer to no question of ours
-			err = io.ErrUnexpectedEOF
+	return s.persist(s.ctx, step)
+}
+
+// ReadBack reads the named files back and returns what they hold now, as
+// Dir.ReadBack does. What the server reads them from, its memory or its disk,
+// nobody here can know: Source is FromCache.
+func (s *Server) ReadBack(ctx context.Context, sink progress.Sink, names ...string) ([]ReadFile, error) {
+	var list []ReadFile
+	for _, name := range names {
+		one, err := s.readBack(ctx, sink, name)
+		if err != nil {
+			return list, fmt.Errorf("reading back %q from the server: %w", s.path(name), err)
 		}
-		return err
-	})
+		list = append(list, one)
+	}
+	return list, nil
+}
+
+func (s *Server) readBack(ctx context.Context, sink progress.Sink, name string) (one ReadFile, err error) {
+	f, err := s.Files().Open(name)
+	if err != nil {
+		return one, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return one, err
+	}
+	task := sink.Start(name, info.Size())
+	defer task.Done()
+	h, b := sha256.New(), make([]byte, inFlight)
+	for off := int64(0); off < info.Size(); {
+		if err := ctx.Err(); err != nil {
+			return one, err
+		}
+		n, err := f.(io.ReaderAt).ReadAt(b[:min(inFlight, info.Size()-off)], off)
+		h.Write(b[:n])
+		task.Add(int64(n))
+		if off += int64(n); err != nil && err != io.EOF {
+			return one, err
+		}
+	}
+	return ReadFile{Name: name, Size: info.Size(), SHA256: [sha256.Size]byte(h.Sum(nil)), Source: FromCache}, nil
 }
 
 // remoteFile is a file on the server. The connection is chosen when it is read.
@@ -266,8 +305,8 @@ func (s *Server) persist(ctx context.Context, step func(*link) error) error {
 		if !errors.Is(err, ErrCut) || ctx.Err() != nil || try == len(again) {
 			return err
 		}
-		if err := pause(ctx, again[try]); err != nil {
-			return err
+		if perr := pause(ctx, again[try]); perr != nil {
+			return fmt.Errorf("%w: %w", perr, err)
 		}
 	}
 }

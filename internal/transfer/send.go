@@ -112,8 +112,8 @@ func (s Sender) send(ctx context.Context, dst Dest, f File) error {
 		if !errors.Is(err, ErrCut) || ctx.Err() != nil || try == len(again) {
 			return err
 		}
-		if err := pause(ctx, again[try]); err != nil {
-			return err
+		if perr := pause(ctx, again[try]); perr != nil {
+			return fmt.Errorf("%w: %w", perr, err)
 		}
 	}
 }

@@ -26,6 +26,7 @@ type Server struct {
 	ctx    context.Context // ends with Dial's or with Close: what lives as long as the connections
 	stop   context.CancelFunc
 	slots  []*slot
+	resend int64 // the constant, but for tests
 
 	ready struct { // the folder was made, if it was missing
 		sync.Mutex
@@ -52,7 +53,7 @@ func Dial(ctx context.Context, u URL, o Options) (*Server, error) {
 		return nil, err
 	}
 	last := d.hops[len(d.hops)-1]
-	s := &Server{url: u, dialer: d, rate: newBucket(o.RateLimit)}
+	s := &Server{url: u, dialer: d, rate: newBucket(o.RateLimit), resend: resend}
 	s.name = fmt.Sprintf("sftp://%s@%s/%s", last.user, last.keyAddress(), u.Dir)
 	s.ctx, s.stop = context.WithCancel(ctx)
 	for range o.Connections {
@@ -192,6 +193,7 @@ func (s *Server) put(l *link, name string, data []byte) error {
 		err = nil
 	}
 	if err != nil && !errors.Is(err, ErrCut) {
+		err = s.because(l, err) // while the disk is still as full as it was
 		_ = l.do(func() error { return l.sftp.Remove(aside) })
 	}
 	return err

@@ -148,11 +148,21 @@ func (p *part) ReadAt(b []byte, off int64) (int, error) {
 }
 
 func (p *part) readPacket(b []byte, off int64) (n int, err error) {
-	err = p.l.do(func() (err error) { n, err = p.f.ReadAt(b, off); return err })
-	if n == len(b) && err == io.EOF {
-		err = nil
+	end := false
+	err = p.l.do(func() (err error) {
+		if n, err = p.f.ReadAt(b, off); err == io.EOF {
+			end, err = true, nil
+		}
+		return err
+	})
+	if !end || n == len(b) {
+		return n, err
 	}
-	return n, err
+	// The end of the file, or of the connection? The library says EOF for both.
+	if _, err := p.size(); err != nil {
+		return n, err
+	}
+	return n, io.EOF
 }
 
 // inFlight is how many bytes of one file may be unanswered: twice what OpenSSH
@@ -163,7 +173,7 @@ func (p *part) pipeTo() pipeTo {
 	to := pipeTo{
 		packet: p.l.packet, workers: inFlight / p.l.packet, rate: p.s.rate,
 		// Two windows a file, so many files at once.
-		window: resend / 2 / int64(len(p.s.slots)),
+		window: p.s.resend / 2 / int64(len(p.s.slots)),
 		write: func(b []byte, off int64) error {
 			return p.named("writing", p.l.do(func() error { _, err := p.f.WriteAt(b, off); return err }))
 		},

@@ -97,7 +97,7 @@ func TestSameAsToolchain(t *testing.T) {
 		for i, p := range sampletest.All() {
 			same(t, e, p, level, i%2 == 0)
 		}
-		for seed := range uint64(40) {
+		for seed := range uint64(15) {
 			r := sampletest.Rand(seed)
 			same(t, e, sampletest.Mixed(seed<<32, r.N(1<<(1+r.N(20)))), level, false)
 		}
@@ -173,6 +173,22 @@ func TestParallel(t *testing.T) {
 				if !bytes.Equal(got.Bytes(), want.Bytes()) {
 					t.Errorf("level %d, %d workers, content %d of %d bytes: got %d bytes, want %d others",
 						level, workers, i, len(c), got.Len(), want.Len())
+				}
+			}
+		}
+	}
+}
+
+// Where the window begins follows from the position alone.
+func TestBaseAt(t *testing.T) {
+	r := sampletest.Rand(1)
+	for _, size := range []int{1000, 65275, 65276, 65536, 65537, 98304, 98305, 200000, 262144, 262145} {
+		for range 20 {
+			w := window{end: size}
+			for pos := 0; pos < size; pos += 1 + r.N(258) {
+				w.slide(pos)
+				if got := baseAt(pos, size); got != w.base {
+					t.Fatalf("position %d of %d: got %d, want %d", pos, size, got, w.base)
 				}
 			}
 		}

@@ -116,9 +116,9 @@ func (b *blocks) size(lit, dist *deflate.Code) int {
 // matches writes the tokens of raw: with the open block's codes, as a block
 // with the fixed or with new codes, or stored. last says that a flush follows.
 func (b *blocks) matches(tokens []deflate.Token, raw []byte, last bool) {
-	n := len(tokens)
+	c := choice{tokens: tokens, raw: raw, count: len(tokens), stored: (len(raw) + 5) * 8}
 	if last {
-		n++ // the end of the block is a token too
+		c.count++ // the end of the block is a token too
 	}
 	if b.noMatches && b.open > 0 {
 		b.end()
@@ -133,52 +133,73 @@ func (b *blocks) matches(tokens []deflate.Token, raw []byte, last bool) {
 		}
 	}
 	numLit, numDist := b.count(tokens, last)
-	extra := b.extraBits()
-	stored := (len(raw) + 5) * 8
-	if b.open > 0 {
-		reuse := b.size(b.lit, b.dist) + extra
-		size := b.open + b.estimate(n)
-		size += int(b.lit.Len[deflate.EndBlock]) + size>>penalty
-		if size < reuse {
-			b.end()
-		} else {
-			size = reuse
-		}
-		if n < fewTokens {
-			if fixed := 3 + b.size(b.fixedLit, b.fixedDist) + extra + 7; fixed < size {
-				b.fixedOrStored(tokens, raw, stored <= size)
-				return
-			}
-		}
-		if stored <= size {
-			b.stored(raw)
-			return
-		}
+	c.extra = b.extraBits()
+	if b.open > 0 && b.reuse(c) {
+		return
 	}
 	if b.open == 0 {
 		b.litFreq[deflate.EndBlock] = 1
 		b.lit.Build(b.litFreq[:], 15)
 		b.dist.Build(b.distFreq[:], 15)
 		b.header.Describe(b.lit, numLit, b.dist, numDist)
-		size := b.header.Size() + b.size(b.lit, b.dist) + extra
-		if n < fewTokens {
-			if fixed := 3 + b.size(b.fixedLit, b.fixedDist) + extra; fixed <= size {
-				b.fixedOrStored(tokens, raw, stored <= fixed)
-				return
-			}
-		}
-		if stored <= size {
-			b.stored(raw)
+		if b.renew(c) {
 			return
 		}
-		b.WriteHeader(&b.header)
-		b.open = b.header.Size()
-		b.noMatches = false
 	}
 	b.Tokens(tokens, b.lit, b.dist)
 	if last {
 		b.end()
 	}
+}
+
+// A choice is what decides about the kind of a block. Sizes are in bits.
+type choice struct {
+	tokens []deflate.Token
+	raw    []byte
+	count  int // of tokens
+	extra  int // after the symbols
+	stored int // as a stored block
+}
+
+// reuse decides what becomes of the open block: it ends it if new codes seem
+// to be better, or writes the choice otherwise and reports true, or leaves it
+// open for the tokens.
+func (b *blocks) reuse(c choice) (done bool) {
+	size := b.open + b.estimate(c.count)
+	size += int(b.lit.Len[deflate.EndBlock]) + size>>penalty
+	if reuse := b.size(b.lit, b.dist) + c.extra; size < reuse {
+		b.end()
+	} else {
+		size = reuse
+	}
+	fixed := 3 + b.size(b.fixedLit, b.fixedDist) + c.extra + 7
+	switch {
+	case c.count < fewTokens && fixed < size:
+		b.fixedOrStored(c.tokens, c.raw, c.stored <= size)
+		return true
+	case c.stored <= size:
+		b.stored(c.raw)
+		return true
+	}
+	return false
+}
+
+// renew opens a block with the codes just built, unless another kind is
+// smaller: it writes that and reports true.
+func (b *blocks) renew(c choice) (done bool) {
+	size := b.header.Size() + b.size(b.lit, b.dist) + c.extra
+	fixed := 3 + b.size(b.fixedLit, b.fixedDist) + c.extra
+	switch {
+	case c.count < fewTokens && fixed <= size:
+		b.fixedOrStored(c.tokens, c.raw, c.stored <= fixed)
+		return true
+	case c.stored <= size:
+		b.stored(c.raw)
+		return true
+	}
+	b.WriteHeader(&b.header)
+	b.open, b.noMatches = b.header.Size(), false
+	return false
 }
 
 func (b *blocks) fixedOrStored(tokens []deflate.Token, raw []byte, stored bool) {

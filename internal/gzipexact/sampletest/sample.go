@@ -73,10 +73,21 @@ func All() [][]byte {
 	for i := range noise {
 		noise[i] = byte(r.Next())
 	}
+	for at := 65273; at <= 65276; at++ {
+		all = append(all, farMatch(noise, at), farMatch(noise, at+32768))
+	}
 	return append(all,
 		make([]byte, 70), make([]byte, 400000), noise,
 		bytes.Repeat([]byte("abcd"), 30000), bytes.Repeat([]byte("0123456789abcdefghijklmnopqrstuvwxyz\n"), 10000),
 		bytes.Repeat(noise[:32768], 4), bytes.Repeat(noise[:32769], 4), bytes.Repeat(noise[:32506], 6),
 		Mixed(100, 1<<20), Mixed(101, 1<<20+1), Mixed(102, 3_300_000),
 	)
+}
+
+// farMatch returns noise with a copy from 32700 bytes away at a position. It is
+// for encoders whose reach depends on the position.
+func farMatch(noise []byte, at int) []byte {
+	p := bytes.Clone(noise[:140000])
+	copy(p[at:at+20], p[at-32700:])
+	return p
 }

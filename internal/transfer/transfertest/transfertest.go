@@ -4,6 +4,7 @@ package transfertest
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"airlock/internal/progress"
 	"airlock/internal/transfer"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +29,7 @@ type Dest interface {
 	transfer.Dest
 	Create(name string) (io.WriteCloser, error)
 	Sync() error
+	ReadBack(ctx context.Context, sink progress.Sink, names ...string) ([]transfer.ReadFile, error)
 }
 
 // Place is a Dest to be tested.
@@ -271,23 +274,23 @@ func testChanged(t *testing.T, p Place) {
 			if err != nil || len(left) != 1 {
 				t.Fatal(left, err)
 			}
-			if err := change(left[0]); err != nil {
-				t.Fatal(err)
-			}
+			whole := filepath.Join(p.Path, f.Name)
 			src.failAt = 0
-			if err := s.Send(t.Context(), p.Dest, f); err != nil {
-				t.Fatal(err)
+			// Also after it has arrived: then it is sent again.
+			for _, harm := range []func() error{
+				func() error { return change(left[0]) },
+				func() error { return os.Truncate(whole, 65*mib) },
+				func() error { return os.Remove(whole) },
+			} {
+				if err := harm(); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Send(t.Context(), p.Dest, f); err != nil {
+					t.Fatal(err)
+				}
+				mustHold(t, p, map[string][]byte{f.Name: src.data})
 			}
-			mustHold(t, p, map[string][]byte{name + ".vol": src.data})
-			if err := os.Remove(filepath.Join(p.Path, name+".vol")); err != nil {
-				t.Fatal(err)
-			}
-			// Removed after it arrived: it is sent again.
-			if err := s.Send(t.Context(), p.Dest, f); err != nil {
-				t.Fatal(err)
-			}
-			mustHold(t, p, map[string][]byte{name + ".vol": src.data})
-			if err := os.Remove(filepath.Join(p.Path, name+".vol")); err != nil {
+			if err := os.Remove(whole); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -369,6 +372,10 @@ func testRead(t *testing.T, p Place) {
 	got, err := fs.ReadFile(files, "x.vol")
 	if err != nil || !bytes.Equal(got, data) {
 		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	back, err := p.Dest.ReadBack(t.Context(), progress.Discard, "x.vol")
+	if err != nil || len(back) != 1 || back[0].SHA256 != sha256.Sum256(data) || back[0].Size != int64(len(data)) {
+		t.Errorf("read back: %v, %v", back, err)
 	}
 	f, err := files.Open("x.vol")
 	if err != nil {
