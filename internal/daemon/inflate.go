@@ -69,8 +69,26 @@ func detect(head []byte) compression {
 	return plain
 }
 
+// unpacked is what a release may have besides: the content of a gzip layer
+// that is packed as that, which need not be compressed and inflated again.
+type unpacked interface {
+	OpenContent(d oci.Descriptor) (content io.ReadCloser, size int64, ok bool)
+}
+
+func (f *inflater) content(d oci.Descriptor) (content io.ReadCloser, size int64, ok bool) {
+	if c, can := f.blobs.(unpacked); can {
+		return c.OpenContent(d)
+	}
+	return nil, 0, false
+}
+
 // open returns a layer's uncompressed bytes, inflated ahead of the reader.
 func (f *inflater) open(ctx context.Context, d oci.Descriptor, read func(int)) (io.ReadCloser, error) {
+	if r, size, ok := f.content(d); ok {
+		// Progress is told in bytes of the blob.
+		ofBlob := func(n int) { read(int(float64(n) * float64(d.Size) / float64(size))) }
+		return aheadOf(counted{r, ofBlob}, func() { r.Close() }), nil
+	}
 	blob, err := f.Open(d)
 	if err != nil {
 		return nil, err
@@ -127,6 +145,9 @@ func b2u(b bool) uint64 {
 // names, and whether it names one at all. It may be wrong: gzip keeps it modulo
 // 2^32 and, like zstd, for one of possibly several members.
 func (f *inflater) guess(d oci.Descriptor) (size int64, ok bool, err error) {
+	if r, size, ok := f.content(d); ok {
+		return size, true, r.Close()
+	}
 	head := make([]byte, min(peekSize, d.Size))
 	if err := f.at(d, head, 0); err != nil {
 		return 0, false, err

@@ -13,8 +13,8 @@ import (
 	"airlock/internal/dockertar"
 	"airlock/internal/manifest"
 	"airlock/internal/progress"
-	"airlock/internal/transfer"
 	"airlock/internal/tarfs"
+	"airlock/internal/transfer"
 )
 
 // Saved is an image that was saved from an Engine: a tar with random access,

@@ -147,6 +147,13 @@ func (r *Release) ReadAt(d oci.Descriptor, p []byte, off int64) (int, error) {
 	return r.blobs.ReadAt(d.Digest, p, off)
 }
 
+// OpenContent returns what a gzip blob decompresses to, and its size in bytes,
+// if the bundle has the blob as that. The reader fails before it hands out the
+// last byte unless they have the content's digest.
+func (r *Release) OpenContent(d oci.Descriptor) (content io.ReadCloser, size int64, ok bool) {
+	return r.blobs.OpenContent(d.Digest)
+}
+
 // Blobs returns every config and layer of all images once, by digest.
 func (r *Release) Blobs() []oci.Descriptor {
 	var all []oci.Descriptor
