@@ -58,11 +58,12 @@ func FuzzSpace(f *testing.F) {
 	if seeds < 100 {
 		f.Fatalf("%d seeds", seeds)
 	}
+	golden := newKit(f)
 	f.Fuzz(func(t *testing.T, frames, index []byte) {
 		if len(index) == 0 {
 			return
 		}
-		k := newKit(t)
+		k := *golden
 		k.raw = slices.Concat(frames, index)
 		k.rawIndex = manifest.Extent{Offset: int64(len(frames)), Size: int64(len(index)), Digest: manifest.DigestOf(index)}
 		readAll(t, k.make(t))

@@ -162,7 +162,7 @@ func encodeFrame(t testing.TB, data []byte) frameSpec {
 
 func compress(t testing.TB, data []byte, more ...zstd.EOption) []byte {
 	t.Helper()
-	options := append([]zstd.EOption{zstd.WithEncoderCRC(false), zstd.WithWindowSize(2 << 20), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true)}, more...)
+	options := append([]zstd.EOption{zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(2 << 20), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true)}, more...)
 	e, err := zstd.NewWriter(nil, options...)
 	must(t, err)
 	defer e.Close()

@@ -97,6 +97,14 @@ func TestLevels(t *testing.T) {
 	}
 }
 
+// proves rebuilds streams as large as this one with several workers too.
+func TestLarge(t *testing.T) {
+	r := proves(t, gzipped(t, sampletest.Mixed(8, 5<<20), 6, false))
+	if want := "flate level 6"; !strings.HasSuffix(r.String(), want) {
+		t.Errorf("got %q, want %q at the end", r, want)
+	}
+}
+
 // pgzipped makes a stream of blocks from the pinned module, as pgzip does.
 func pgzipped(t testing.TB, p []byte, level, block int) []byte {
 	t.Helper()

@@ -74,45 +74,36 @@ func TestUnproven(t *testing.T) {
 	}
 }
 
-// hostile is a bundle whose every text tries to write to the terminal.
-func hostile(t testing.TB) fstest.MapFS {
-	t.Helper()
-	raw, err := os.ReadFile(goldenDir + "/manifest.json")
-	must(t, err)
-	m, err := manifest.Parse(raw)
-	must(t, err)
-	const evil = "\x1b[2J\x07\u009b"
-	m.Annotations = map[string]string{"k" + evil: "v" + evil}
-	m.Images[0].Platforms = []string{"linux/" + evil}
-	r := manifest.Referrer{Descriptor: m.Images[0].Root, Subject: m.Images[0].Root.Digest, Tag: evil}
-	other := r
-	other.Tag, other.MediaType = "", "type"+evil
-	artifact := other
-	artifact.ArtifactType = evil
-	m.Images[0].Referrers = []manifest.Referrer{r, other, artifact}
-	text, err := m.Marshal()
-	if err != nil {
-		return nil
-	}
-	sums := manifest.Sums{"manifest.json": manifest.DigestOf(text)}
-	return fstest.MapFS{"manifest.json": {Data: text}, "SHA256SUMS": {Data: sums.Marshal()}, "SHA256SUMS.eve.sig": {Data: []byte("junk")}}
-}
-
-// TestNothingReachesTheTerminal is row 51 of the hostile inputs.
+// TestNothingReachesTheTerminal is row 51 of the hostile inputs: a report in
+// which every text tries to write to the terminal.
 func TestNothingReachesTheTerminal(t *testing.T) {
-	files := hostile(t)
-	if files == nil {
-		return // such a manifest cannot be made any more
-	}
-	r, err := inspect.Unproven(files)
+	r, err := inspect.Unproven(os.DirFS(goldenDir))
 	must(t, err)
-	text := print(t, r)
-	var b bytes.Buffer
-	must(t, r.List(&b))
-	must(t, r.PrintSignatures(&b))
-	for _, c := range text + b.String() {
-		if c < ' ' && c != '\n' || c >= 0x7f && c < 0xa0 {
-			t.Fatalf("writes %q to the terminal:\n%q", c, text+b.String())
+	const evil = "\x1b[2J\x07\u009b\r"
+	m := r.Manifest
+	m.Release, m.Version, m.Stream, m.Created, m.Expires = evil, evil, evil, evil, evil
+	m.Annotations = map[string]string{"k" + evil: "v" + evil}
+	image := &m.Images[0]
+	image.Names, image.Platforms = []string{"a" + evil, "b" + evil}, []string{"linux/" + evil}
+	tagged := manifest.Referrer{Tag: evil}
+	typed, artifact := tagged, tagged
+	typed.Tag, typed.MediaType = "", evil
+	artifact.Tag, artifact.ArtifactType = "", evil
+	image.Referrers = []manifest.Referrer{tagged, typed, artifact}
+	r.Signatures = []inspect.Signature{{File: evil, KeyType: evil, Fingerprint: evil}, {Trusted: true, Principals: []string{evil}}}
+	for _, proven := range []bool{false, true} {
+		r.Proven = proven
+		var b bytes.Buffer
+		must(t, r.Print(&b))
+		must(t, r.List(&b))
+		must(t, r.PrintSignatures(&b))
+		if b.Len() < 300 {
+			t.Errorf("says only %q", b.String())
+		}
+		for _, c := range b.String() {
+			if c < ' ' && c != '\n' || c >= 0x7f && c < 0xa0 {
+				t.Fatalf("writes %q to the terminal:\n%q", c, b.String())
+			}
 		}
 	}
 }
@@ -121,9 +112,24 @@ func TestRefusals(t *testing.T) {
 	if _, err := inspect.Unproven(fstest.MapFS{}); !errors.Is(err, manifest.ErrIncomplete) {
 		t.Error(err)
 	}
-	if _, err := inspect.Proven(hostile(t), allowed(t), bundletest.Created); hostile(t) != nil && !errors.Is(err, trust.ErrRejected) {
-		t.Error(err)
+	nobody, err := trust.ParseAllowedSigners([]byte("bob " + bobsKey(t) + "\n"))
+	must(t, err)
+	if r, err := inspect.Proven(os.DirFS(goldenDir), nobody, bundletest.Created); r != nil || !errors.Is(err, trust.ErrRejected) {
+		t.Errorf("%v, %v", r, err)
 	}
+}
+
+// bobsKey is a public key that the golden bundle is not signed by.
+func bobsKey(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile("../archive/testdata/allowed_signers")
+	must(t, err)
+	_, bob, _ := strings.Cut(string(text), "\nbob ")
+	at := strings.Index(bob, "ssh-ed25519")
+	if at < 0 {
+		t.Fatal("there is no bob")
+	}
+	return strings.TrimSpace(bob[at:])
 }
 
 type failing struct{ after int }

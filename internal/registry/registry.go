@@ -18,8 +18,9 @@
 //   - A Destination opens no connection but to its host and to the token
 //     server that this host names, and uses no proxy.
 //   - A connection that stays silent for a minute is given up. Trouble that
-//     may pass (no connection, a broken body, status 408, 429 and 5xx) is
-//     tried again five times within about 30 seconds, or as Retry-After asks.
+//     may pass (no connection, a broken body, status 408, 429, 500, 502, 503
+//     and 504) is tried again five times within about 30 seconds, or as
+//     Retry-After asks, up to two minutes.
 package registry
 
 import (
