@@ -25,9 +25,6 @@ import (
 // ErrRejected is wrapped where a place gives other images than were pinned.
 var ErrRejected = errors.New("rejected")
 
-// ErrNoRanges is wrapped by a Source's Open when it can only give whole blobs.
-var ErrNoRanges = errors.New("parts of a blob cannot be had")
-
 // Source is an image in the place where it is found.
 type Source interface {
 	// Resolve returns the descriptor of the image's index or manifest.
@@ -35,7 +32,8 @@ type Source interface {
 	// Document returns an index or a manifest that has d's size and digest.
 	Document(ctx context.Context, d oci.Descriptor) ([]byte, error)
 	// Open returns the bytes [from, to) of a blob. Their digest is for the
-	// caller to check.
+	// caller to check. A place that can only give whole blobs returns an error
+	// that wraps oci.ErrNoRanges for anything else.
 	Open(ctx context.Context, d oci.Descriptor, from, to int64) (io.ReadCloser, error)
 	// Referrers returns what refers to a document.
 	Referrers(ctx context.Context, subject oci.Descriptor) ([]manifest.Referrer, error)

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"airlock/internal/oci"
 	"airlock/internal/progress"
 )
 
@@ -123,7 +124,7 @@ func (f *fetcher) fetchRange(it *item, s *segment) {
 	}
 	defer f.requests.Release(1)
 	r, err := it.source.Open(f.ctx, it.Descriptor, s.from, s.to)
-	if errors.Is(err, ErrNoRanges) {
+	if errors.Is(err, oci.ErrNoRanges) {
 		f.mu.Lock()
 		f.noRanges[it.source] = true
 		f.mu.Unlock()

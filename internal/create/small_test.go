@@ -116,8 +116,8 @@ func (g *generation) image(t *testing.T) *bundletest.Source {
 	return s
 }
 
-// pack writes a small bundle and returns its folder.
-func pack(t *testing.T, kit *bundletest.Kit, version int, source *bundletest.Source, bases ...string) string {
+// packSmall writes a small bundle and returns its folder.
+func packSmall(t *testing.T, kit *bundletest.Kit, version int, source *bundletest.Source, bases ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), fmt.Sprint("v", version))
 	sink, err := transfer.NewDir(dir)
@@ -175,8 +175,8 @@ func size(t *testing.T, dir string) int64 {
 	return sum
 }
 
-// check proves a bundle on its bases and compares every blob with the source's.
-func check(t *testing.T, kit *bundletest.Kit, dir string, source *bundletest.Source, bases ...string) *archive.Reader {
+// checkSmall proves a bundle on its bases and compares every blob with the source's.
+func checkSmall(t *testing.T, kit *bundletest.Kit, dir string, source *bundletest.Source, bases ...string) *archive.Reader {
 	t.Helper()
 	blobs, err := archive.OpenOn(os.DirFS(dir), dirs(bases), kit.Allowed, bundletest.Created)
 	if err != nil {
@@ -208,8 +208,8 @@ func TestSmallComesBackExactly(t *testing.T) {
 	kit := bundletest.NewKit(t)
 	g := newGeneration(9 << 20)
 	source := g.image(t)
-	dir := pack(t, kit, 1, source)
-	blobs := check(t, kit, dir, source)
+	dir := packSmall(t, kit, 1, source)
+	blobs := checkSmall(t, kit, dir, source)
 	recipes := 0
 	for _, p := range blobs.Packings() {
 		if p.Recipe != "as it is" {
@@ -226,7 +226,7 @@ func TestSmallComesBackExactly(t *testing.T) {
 	if got := size(t, dir); got > unpacked*9/10 {
 		t.Errorf("packed to %d bytes of %d, although a tenth and more is there twice", got, unpacked)
 	}
-	again := pack(t, kit, 1, source)
+	again := packSmall(t, kit, 1, source)
 	for _, name := range []string{"SHA256SUMS", "shop-1.000.vol"} {
 		a, errA := os.ReadFile(filepath.Join(dir, name))
 		b, errB := os.ReadFile(filepath.Join(again, name))
@@ -243,8 +243,8 @@ func TestChainOfDeltas(t *testing.T) {
 	first := int64(0)
 	for version := 1; version <= 10; version++ {
 		source := g.image(t)
-		dir := pack(t, kit, version, source, chain...)
-		check(t, kit, dir, source, chain...)
+		dir := packSmall(t, kit, version, source, chain...)
+		checkSmall(t, kit, dir, source, chain...)
 		switch got := size(t, dir); {
 		case version == 1:
 			first = got
@@ -259,9 +259,9 @@ func TestChainOfDeltas(t *testing.T) {
 func TestNothingChanged(t *testing.T) {
 	kit := bundletest.NewKit(t)
 	source := newGeneration(5 << 20).image(t)
-	base := pack(t, kit, 1, source)
-	dir := pack(t, kit, 2, source, base)
-	check(t, kit, dir, source, base)
+	base := packSmall(t, kit, 1, source)
+	dir := packSmall(t, kit, 2, source, base)
+	checkSmall(t, kit, dir, source, base)
 	if got := size(t, dir); got > 2000 {
 		t.Errorf("a release in which nothing changed takes %d bytes", got)
 	}
@@ -270,10 +270,10 @@ func TestNothingChanged(t *testing.T) {
 func TestMissingBaseIsNamed(t *testing.T) {
 	kit := bundletest.NewKit(t)
 	g := newGeneration(3 << 20)
-	base := pack(t, kit, 1, g.image(t))
+	base := packSmall(t, kit, 1, g.image(t))
 	g.next()
-	other := pack(t, kit, 3, g.image(t))
-	dir := pack(t, kit, 2, g.image(t), base)
+	other := packSmall(t, kit, 3, g.image(t))
+	dir := packSmall(t, kit, 2, g.image(t), base)
 	for _, bases := range [][]string{nil, {other}} {
 		blobs, err := archive.OpenOn(os.DirFS(dir), dirs(bases), kit.Allowed, bundletest.Created)
 		if err != nil {

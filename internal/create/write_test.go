@@ -91,7 +91,7 @@ func TestSourcesWithoutRanges(t *testing.T) {
 		var whole atomic.Int64
 		s.open = func(ctx context.Context, d oci.Descriptor, from, to int64) (io.ReadCloser, error) {
 			if (from != 0 || to != d.Size) && !has(s.asks.Load()) {
-				return nil, fmt.Errorf("the server gave all of it: %w", create.ErrNoRanges)
+				return nil, fmt.Errorf("the server gave all of it: %w", oci.ErrNoRanges)
 			}
 			if from == 0 && to == d.Size {
 				whole.Add(1)
@@ -121,7 +121,7 @@ func TestSequentialSourcesAreAskedOnce(t *testing.T) {
 	asked := map[manifest.Digest]int{}
 	s.open = func(ctx context.Context, d oci.Descriptor, from, to int64) (io.ReadCloser, error) {
 		if from != 0 || to != d.Size {
-			return nil, create.ErrNoRanges
+			return nil, oci.ErrNoRanges
 		}
 		mu.Lock()
 		asked[d.Digest]++
@@ -154,7 +154,7 @@ func TestFailingSource(t *testing.T) {
 				s.image("linux/amd64", noise("e", 2*segment+7), noise("f", 2*segment+8))
 				s.open = func(ctx context.Context, d oci.Descriptor, from, to int64) (io.ReadCloser, error) {
 					if !ranges && (from != 0 || to != d.Size) {
-						return nil, create.ErrNoRanges
+						return nil, oci.ErrNoRanges
 					}
 					r, err := s.Source.Open(ctx, d, from, to)
 					if d.Size != 2*segment+7 || from > at || to <= at {

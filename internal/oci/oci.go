@@ -42,6 +42,9 @@ const (
 // ErrMalformed is wrapped by every refusal of a document.
 var ErrMalformed = errors.New("malformed OCI document")
 
+// ErrNoRanges is wrapped where a place can only give whole blobs.
+var ErrNoRanges = errors.New("parts of a blob cannot be had")
+
 // Descriptor points to a document or a blob (image-spec, descriptor.md).
 type Descriptor struct {
 	MediaType    string

@@ -21,7 +21,7 @@ const progressEnough = 1 << 20
 // again from where it broke. Read returns io.ErrUnexpectedEOF where the
 // registry says that there are fewer bytes, and an error that wraps ErrRejected
 // where there are more. A registry that does no ranges gives an error that
-// wraps ErrNoRanges for any part; the whole can be read from it all the same.
+// wraps oci.ErrNoRanges for any part; the whole can be read from it all the same.
 // The blob's digest is not checked.
 //
 // A layer with URLs that the registry lacks ("foreign" layers) is read from
@@ -131,7 +131,7 @@ func (b *blob) take(resp *http.Response, part bool) error {
 			return err
 		}
 	case part && !whole:
-		return ErrNoRanges
+		return fmt.Errorf("the registry: %w", oci.ErrNoRanges)
 	default:
 		start = 0
 	}
@@ -150,7 +150,7 @@ func (b *blob) checkRange(header string) error {
 	if ok && (total == "*" || total == strconv.FormatInt(b.size, 10)) {
 		return nil
 	}
-	return fmt.Errorf("%w: content range %q, want %q", ErrNoRanges, clean(header), want+strconv.FormatInt(b.size, 10))
+	return fmt.Errorf("%w: content range %q, want %q", oci.ErrNoRanges, clean(header), want+strconv.FormatInt(b.size, 10))
 }
 
 func (b *blob) Read(p []byte) (int, error) {

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"airlock/internal/create"
 	"airlock/internal/oci"
 )
 
@@ -87,12 +86,12 @@ func TestOpen(t *testing.T) {
 		{"total unknown", claimRange("bytes 5-9/*", data[5:10]), 5, 10, nil},
 		{"whole without ranges", noRanges(data), 0, size, nil},
 		{"whole in chunks", chunked(data), 0, size, nil},
-		{"part without ranges", noRanges(data), 5, size, ErrNoRanges},
-		{"start without ranges", noRanges(data), 0, 5, ErrNoRanges},
-		{"other part", claimRange("bytes 6-10/100000", data[6:11]), 5, 10, ErrNoRanges},
-		{"shorter part", claimRange("bytes 5-8/100000", data[5:9]), 5, 10, ErrNoRanges},
-		{"other total", claimRange("bytes 5-9/100001", data[5:10]), 5, 10, ErrNoRanges},
-		{"no content range", claimRange("", data[5:10]), 5, 10, ErrNoRanges},
+		{"part without ranges", noRanges(data), 5, size, oci.ErrNoRanges},
+		{"start without ranges", noRanges(data), 0, 5, oci.ErrNoRanges},
+		{"other part", claimRange("bytes 6-10/100000", data[6:11]), 5, 10, oci.ErrNoRanges},
+		{"shorter part", claimRange("bytes 5-8/100000", data[5:9]), 5, 10, oci.ErrNoRanges},
+		{"other total", claimRange("bytes 5-9/100001", data[5:10]), 5, 10, oci.ErrNoRanges},
+		{"no content range", claimRange("", data[5:10]), 5, 10, oci.ErrNoRanges},
 		{"short", noRanges(data[:size-1]), 0, size, io.ErrUnexpectedEOF},
 		{"short in chunks", chunked(data[:size-1]), 0, size, io.ErrUnexpectedEOF},
 		{"empty", noRanges(nil), 0, size, io.ErrUnexpectedEOF},
@@ -124,8 +123,8 @@ func TestOpen(t *testing.T) {
 			}
 		})
 	}
-	if !errors.Is(ErrNoRanges, create.ErrNoRanges) {
-		t.Error("ErrNoRanges says nothing to package create")
+	if !errors.Is(oci.ErrNoRanges, oci.ErrNoRanges) {
+		t.Error("oci.ErrNoRanges says nothing to package create")
 	}
 	c, _ := newTestClient(t, Options{})
 	for _, part := range [][2]int64{{-1, 5}, {5, 4}, {0, size + 1}} {

@@ -17,6 +17,8 @@ import (
 	"unicode"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"airlock/internal/oci"
 )
 
 const (
@@ -145,7 +147,7 @@ func mayPass(err error) bool {
 		token  *transport.Error
 	)
 	switch {
-	case errors.As(err, &final), errors.Is(err, ErrRejected), errors.Is(err, ErrNoRanges):
+	case errors.As(err, &final), errors.Is(err, ErrRejected), errors.Is(err, oci.ErrNoRanges):
 		return false
 	case errors.As(err, &status):
 		return codeMayPass(status.code) && status.after <= maxRetryAfter

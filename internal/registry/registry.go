@@ -36,17 +36,11 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
-
-	"airlock/internal/create"
 )
 
 // ErrRejected is wrapped where a registry answers other bytes than a digest
 // names, or a malformed document.
 var ErrRejected = errors.New("rejected")
-
-// ErrNoRanges is wrapped where a registry cannot answer a part of a blob. It
-// wraps create.ErrNoRanges.
-var ErrNoRanges = fmt.Errorf("the registry answers no byte ranges: %w", create.ErrNoRanges)
 
 // Times after which a connection is given up.
 const (
