@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -38,15 +39,29 @@ type Entry struct {
 
 // ParseAllowedSigners reads an allowed_signers file of at most 1 MiB in the
 // form of ssh-keygen(1), "ALLOWED SIGNERS". Times without a Z are wall-clock
-// times in the system's zone, as the manual has it; during summer time OpenSSH
-// 9.2 reads them an hour later, so files that matter write the Z.
+// times in the zone of /etc/localtime; unlike OpenSSH's, they do not follow the
+// environment variable TZ, which must not decide who is trusted. During summer
+// time OpenSSH 9.2 reads them an hour later, so files that matter write the Z.
 //
 // A file that names no key is an error, and so is every line that OpenSSH would
 // skip or that cannot be honoured here: cert-authority, unknown options, keys
 // of other types or sizes. The error names the line. It does not wrap
 // [ErrRejected]: the file, not a signature, is at fault.
 func ParseAllowedSigners(text []byte) (*AllowedSigners, error) {
-	return parseAllowedSigners(text, time.Local)
+	return parseAllowedSigners(text, systemZone())
+}
+
+// systemZone returns the zone that the machine is set to, or UTC.
+func systemZone() *time.Location {
+	data, err := os.ReadFile("/etc/localtime")
+	if err != nil {
+		return time.UTC
+	}
+	zone, err := time.LoadLocationFromTZData("/etc/localtime", data)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
 }
 
 func parseAllowedSigners(text []byte, local *time.Location) (*AllowedSigners, error) {

@@ -305,3 +305,14 @@ func TestAllowedSignersLine(t *testing.T) {
 		}
 	}
 }
+
+func TestZoneIgnoresEnvironment(t *testing.T) {
+	before := systemZone().String()
+	t.Setenv("TZ", "Pacific/Auckland")
+	if got := systemZone().String(); got != before {
+		t.Errorf("zone %s with TZ set, %s without", got, before)
+	}
+	if systemZone() == time.Local {
+		t.Error("the zone is time.Local, which follows TZ")
+	}
+}
