@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/ssh/agent"
-	"golang.org/x/term"
 
 	"airlock/internal/cli"
+	"airlock/internal/commands"
 	"airlock/internal/create"
 	"airlock/internal/trust"
 )
@@ -49,7 +49,7 @@ func (s *signing) load(env *cli.Env) (*trust.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := trust.LoadKey(path, func(prompt string) ([]byte, error) { return askPassphrase(env, prompt) })
+	key, err := trust.LoadKey(path, func(prompt string) ([]byte, error) { return commands.AskSecret(env, prompt) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, cli.Hint(fmt.Errorf("no signing key: %w", err), "make one with `bundle keygen`, or name yours: --key FILE or --agent-key KEY")
 	}
@@ -68,24 +68,12 @@ func agentKey(selector string) (*trust.Key, error) {
 	return trust.AgentKey(agent.NewClient(conn), selector)
 }
 
-// askPassphrase asks on the terminal, without echo.
-func askPassphrase(env *cli.Env, prompt string) ([]byte, error) {
-	in, ok := env.Stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return nil, cli.Hint(errors.New("the key has a passphrase, and there is no terminal to ask for it"),
-			"load the key into ssh-agent (ssh-add FILE) and sign with --agent-key")
-	}
-	fmt.Fprint(env.Stderr, prompt)
-	defer fmt.Fprintln(env.Stderr)
-	return term.ReadPassword(int(in.Fd()))
-}
-
 func newPassphrase(env *cli.Env) ([]byte, error) {
-	first, err := askPassphrase(env, "Passphrase for the new key: ")
+	first, err := commands.AskSecret(env, "Passphrase for the new key: ")
 	if err != nil {
 		return nil, err
 	}
-	second, err := askPassphrase(env, "The same once more: ")
+	second, err := commands.AskSecret(env, "The same once more: ")
 	if err != nil {
 		return nil, err
 	}

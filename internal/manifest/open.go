@@ -61,6 +61,12 @@ func Read(fsys fs.FS) (*Unverified, error) {
 	return u, err
 }
 
+// Sums returns what SHA256SUMS lists.
+func (u *Unverified) Sums() Sums { return u.sums }
+
+// Text returns the bytes of SHA256SUMS.
+func (u *Unverified) Text() []byte { return u.text }
+
 // file returns a listed small file that has the listed hash.
 func (u *Unverified) file(fsys fs.FS, name string) ([]byte, error) {
 	want, ok := u.sums[name]
@@ -202,6 +208,9 @@ func (v *Verified) Root() Digest { return v.unverified.Root }
 
 // Signed returns the signature files, at least one of them by a trusted key.
 func (v *Verified) Signed() []Signed { return v.signers }
+
+// Unproven returns the bundle's texts as Read returns them.
+func (v *Verified) Unproven() *Unverified { return &v.unverified }
 
 // Sum returns the SHA-256 that SHA256SUMS lists for a volume.
 func (v *Verified) Sum(name string) Digest { return v.unverified.sums[name] }

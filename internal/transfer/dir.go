@@ -12,9 +12,9 @@ import (
 // Dir is a folder that takes files. Its methods may be called by several
 // goroutines, each for other names.
 //
-// Each of them first finds that the path still names the folder that NewDir
-// saw, and otherwise returns an error wrapping ErrGone: nothing is written to
-// the empty mount point that an unplugged stick leaves behind.
+// Each of them first finds that the path is still on the device that NewDir saw,
+// and otherwise returns an error wrapping ErrGone: nothing is written to the
+// empty mount point that an unplugged stick leaves behind.
 type Dir struct{ place place }
 
 // NewDir returns the folder at path. It creates it, and the folders above it
@@ -159,12 +159,4 @@ func (d *Dir) replace(f *os.File, name string, data []byte) error {
 // remove clears away what an attempt left; that it may fail is no news.
 func (d *Dir) remove(name string) {
 	_ = d.place.with(func(dirfd int) error { return unix.Unlinkat(dirfd, name, 0) })
-}
-
-// Open opens a file that Create was called for, to be read while it is written.
-func (d *Dir) Open(name string) (io.ReaderAt, error) {
-	if err := CheckName(name); err != nil {
-		return nil, err
-	}
-	return os.Open(d.path(name))
 }

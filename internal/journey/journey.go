@@ -1,0 +1,171 @@
+// Package journey brings the files of a bundle from where they are to another
+// folder or server: what is whole there stays, what was cut goes on, SHA256SUMS
+// comes last, and a folder is read back past the page cache before it is
+// called safe.
+package journey
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+
+	"airlock/internal/manifest"
+	"airlock/internal/progress"
+	"airlock/internal/transfer"
+)
+
+// ErrOther is wrapped where a place holds another bundle already.
+var ErrOther = errors.New("it holds another bundle already, and nothing of it is overwritten")
+
+// ErrChanged is wrapped where a medium gave back other bytes than were written.
+var ErrChanged = errors.New("the medium gives back other bytes than were written")
+
+// Bundle is a bundle's files, to be sent.
+type Bundle struct {
+	Texts *manifest.Unverified
+	Files fs.FS // each an io.ReaderAt
+}
+
+// Place is where a bundle is brought to: a *transfer.Dir or *transfer.Server.
+type Place interface {
+	transfer.Dest
+	Sync() error
+	ReadBack(ctx context.Context, sink progress.Sink, names ...string) ([]transfer.ReadFile, error)
+}
+
+// Outcome says how a bundle got to a place.
+type Outcome int
+
+// Outcomes of Send and ReadBack.
+const (
+	Written    Outcome = iota // not read back
+	Already                   // it was there
+	ReadCached                // read back, but perhaps from memory
+	ReadMedium                // read back from the medium itself
+)
+
+// Send brings the bundle to a place whose present files there lists. It may be
+// called again after it failed.
+func (b *Bundle) Send(ctx context.Context, to Place, there fs.FS, sender transfer.Sender) (Outcome, error) {
+	if sums, err := manifest.ReadSums(there); err == nil {
+		if !bytes.Equal(sums, b.Texts.Text()) {
+			return Written, ErrOther
+		}
+		return Already, b.signatures(to)
+	} else if !errors.Is(err, manifest.ErrIncomplete) {
+		return Written, err
+	}
+	files, closers, err := b.listed()
+	defer func() {
+		for _, c := range closers {
+			c.Close()
+		}
+	}()
+	if err != nil {
+		return Written, err
+	}
+	if err := sender.Send(ctx, to, files...); err != nil {
+		return Written, err
+	}
+	if err := b.signatures(to); err != nil {
+		return Written, err
+	}
+	if err := to.Put(manifest.SumsName, b.Texts.Text()); err != nil {
+		return Written, err
+	}
+	return Written, to.Sync()
+}
+
+// listed opens the files that SHA256SUMS lists, volumes in their order last.
+func (b *Bundle) listed() ([]transfer.File, []io.Closer, error) {
+	var files []transfer.File
+	var closers []io.Closer
+	for _, name := range b.names() {
+		f, err := b.Files.Open(name)
+		if err != nil {
+			return nil, closers, err
+		}
+		closers = append(closers, f)
+		info, err := f.Stat()
+		if err != nil {
+			return nil, closers, err
+		}
+		at, ok := f.(io.ReaderAt)
+		if !ok {
+			return nil, closers, fmt.Errorf("%q cannot be read at random", name)
+		}
+		files = append(files, transfer.File{Name: name, Size: info.Size(), SHA256: b.Texts.Sums()[name], Bytes: at})
+	}
+	return files, closers, nil
+}
+
+// names returns the listed names: the small files, then the volumes.
+func (b *Bundle) names() []string {
+	var volumes []string
+	for _, v := range b.Texts.Manifest.Volumes {
+		volumes = append(volumes, v.Name)
+	}
+	var names []string
+	for _, name := range b.Texts.Sums().Names() {
+		if !slices.Contains(volumes, name) {
+			names = append(names, name)
+		}
+	}
+	return append(names, volumes...)
+}
+
+func (b *Bundle) signatures(to Place) error {
+	for _, principal := range b.Texts.Signatures {
+		name, err := manifest.SignatureName(principal)
+		if err != nil {
+			return err
+		}
+		armored, err := fs.ReadFile(b.Files, name)
+		if err != nil {
+			return err
+		}
+		if err := to.Put(name, armored); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Size returns how many bytes the bundle's volumes have.
+func (b *Bundle) Size() int64 { return b.Texts.Manifest.SpaceSize() }
+
+// ReadBack reads every listed file of a place back and compares its hash.
+func ReadBack(ctx context.Context, at Place, sums manifest.Sums, show progress.Sink) (Outcome, error) {
+	files, err := at.ReadBack(ctx, show, sums.Names()...)
+	if err != nil {
+		return Written, err
+	}
+	outcome := ReadMedium
+	var wrong []error
+	for _, f := range files {
+		if manifest.Digest(f.SHA256) != sums[f.Name] {
+			wrong = append(wrong, fmt.Errorf("%w: %q", ErrChanged, f.Name))
+		}
+		if f.Source != transfer.FromMedium {
+			outcome = ReadCached
+		}
+	}
+	return outcome, errors.Join(wrong...)
+}
+
+// String says the outcome for people.
+func (o Outcome) String() string {
+	switch o {
+	case Already:
+		return "it was there already"
+	case ReadCached:
+		return "read back, though perhaps from memory: unmount it before you remove it"
+	case ReadMedium:
+		return "read back from the medium: safe to remove"
+	}
+	return "written"
+}
