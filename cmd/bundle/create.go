@@ -24,6 +24,7 @@ type creation struct {
 	packing    packing
 	key        signing
 	from       places
+	sftp       commands.SFTP
 	output     commands.Output
 }
 
@@ -34,8 +35,9 @@ func createCommand(env *cli.Env) *cobra.Command {
 		Short: "Pull, pack and sign a release as a bundle",
 		Long: `Pulls every image of a locked release, or the images named by digest, with all
 platforms and all that refers to them (signatures, attestations, SBOMs), and
-writes them as a signed bundle to OUT: a folder, a file ending in .tar, or - for
-a tar stream on standard output.
+writes them as a signed bundle to OUT: a folder, sftp://[user@]host[:port]/folder,
+a file ending in .tar, or - for a tar stream on standard output. Removable media
+are read back past the page cache before they are called safe to remove.
 
 Images: host/path:tag@sha256:…, docker-daemon:name:tag, oci:DIR[:name],
 oci-archive:FILE[:name], docker-archive:FILE[:name].
@@ -48,11 +50,12 @@ Only pinned images are packed. To pin: bundle lock.`,
 	}
 	c.wish.add(cmd)
 	f := cmd.Flags()
-	f.StringVarP(&c.out, "output", "o", "", "`OUT`: a folder, a .tar file, or - for standard output")
+	f.StringVarP(&c.out, "output", "o", "", "`OUT`: a folder, an sftp:// URL, a .tar file, or - for standard output")
 	f.StringVar(&c.volumeSize, "volume-size", "", "`SIZE` of a volume at most, such as 700MB (default 4092MiB; 64MiB in a tar)")
 	c.packing.add(cmd)
 	c.key.add(cmd)
 	c.from.add(cmd)
+	c.sftp.Add(cmd)
 	c.output.Add(cmd)
 	return cmd
 }
@@ -108,7 +111,7 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 
 // write writes the bundle and tells of it.
 func (c *creation) write(cmd *cobra.Command, env *cli.Env, contents *create.Contents, o create.Options) error {
-	target, err := openTarget(cmd, c.out, contents.MaxBundleSize())
+	target, err := c.openTarget(cmd, env, contents.MaxBundleSize())
 	if err != nil {
 		return err
 	}
@@ -116,7 +119,7 @@ func (c *creation) write(cmd *cobra.Command, env *cli.Env, contents *create.Cont
 	o.Progress = show
 	result, err := contents.Write(cmd.Context(), target.sink, o)
 	if err == nil {
-		err = target.finish(cmd.Context(), show)
+		err = target.finish(cmd.Context(), result, show)
 	} else {
 		err = errors.Join(err, target.abandon())
 	}
@@ -184,7 +187,7 @@ func (c *creation) release(ctx context.Context, f *release.File) (create.Release
 }
 
 func spoolFor(out string) string {
-	if out == "-" {
+	if out == "-" || commands.IsURL(out) {
 		return "."
 	}
 	return filepath.Dir(filepath.Clean(out))

@@ -49,7 +49,7 @@ func (p *packing) options(env *cli.Env, o *create.Options, out string) (func(), 
 		}
 		return func() {}, nil
 	}
-	if isTar(out) {
+	if isTar(out) || commands.IsURL(out) {
 		return nil, cli.Usagef("--pack %s reads back what it has written: -o must be a folder", p.mode)
 	}
 	debug.SetMemoryLimit(smallMemory)

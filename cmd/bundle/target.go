@@ -12,7 +12,9 @@ import (
 	"golang.org/x/term"
 
 	"airlock/internal/cli"
+	"airlock/internal/commands"
 	"airlock/internal/create"
+	"airlock/internal/journey"
 	"airlock/internal/manifest"
 	"airlock/internal/progress"
 	"airlock/internal/transfer"
@@ -22,15 +24,15 @@ import (
 // target is where a bundle is written.
 type target struct {
 	sink     create.Sink
-	finish   func(context.Context, progress.Sink) error // after the last file
-	abandon  func() error                               // instead of finish, after an error
-	farewell string                                     // what to tell then
+	finish   func(context.Context, *create.Result, progress.Sink) error // after the last file
+	abandon  func() error                                               // instead of finish, after an error
+	farewell string                                                     // what to tell then
 }
 
 // checkFree refuses an output that holds something else, before any work.
 func checkFree(out string) error {
 	switch {
-	case out == "-":
+	case out == "-" || commands.IsURL(out):
 		return nil
 	case isTar(out):
 		if _, err := os.Lstat(out); err == nil {
@@ -46,9 +48,13 @@ func checkFree(out string) error {
 	return nil
 }
 
-func openTarget(cmd *cobra.Command, out string, size int64) (*target, error) {
+func (c *creation) openTarget(cmd *cobra.Command, env *cli.Env, size int64) (*target, error) {
+	out := c.out
 	if out == "-" {
 		return streamTarget(cmd)
+	}
+	if commands.IsURL(out) {
+		return c.serverTarget(cmd.Context(), env, size)
 	}
 	if err := checkSpace(out, size); err != nil {
 		return nil, err
@@ -79,7 +85,7 @@ func streamTarget(cmd *cobra.Command) (*target, error) {
 	t := transfer.NewTar(w)
 	return &target{
 		sink:     t,
-		finish:   func(context.Context, progress.Sink) error { return t.Close() },
+		finish:   func(context.Context, *create.Result, progress.Sink) error { return t.Close() },
 		abandon:  func() error { return nil },
 		farewell: "written to standard output",
 	}, nil
@@ -95,7 +101,7 @@ func tarTarget(out string) (*target, error) {
 	t := transfer.NewTar(f)
 	return &target{
 		sink: t,
-		finish: func(context.Context, progress.Sink) error {
+		finish: func(context.Context, *create.Result, progress.Sink) error {
 			if err := errors.Join(t.Close(), f.Sync(), f.Close()); err != nil {
 				return err
 			}
@@ -125,11 +131,43 @@ func dirTarget(out string) (*target, error) {
 	if err := removeStale(out); err != nil {
 		return nil, err
 	}
+	t := &target{sink: dir, abandon: func() error { return nil }, farewell: "written to " + out}
+	t.finish = func(ctx context.Context, r *create.Result, show progress.Sink) error {
+		if err := dir.Sync(); err != nil {
+			return err
+		}
+		medium, err := transfer.MediumOf(out)
+		if err != nil || !medium.Removable {
+			return err
+		}
+		outcome, err := journey.ReadBack(ctx, dir, r.Sums, show)
+		t.farewell += ", " + outcome.String()
+		return err
+	}
+	return t, nil
+}
+
+// serverTarget writes straight to an SFTP server.
+func (c *creation) serverTarget(ctx context.Context, env *cli.Env, size int64) (*target, error) {
+	server, err := c.sftp.Dial(ctx, env, c.out)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := manifest.ReadSums(server.Files()); err == nil {
+		err = cli.Hint(fmt.Errorf("%q holds a bundle already, and nothing of it is overwritten", c.out), "choose another folder")
+		return nil, errors.Join(err, server.Close())
+	}
+	if free, err := server.FreeSpace(); err == nil && free < size {
+		err := fmt.Errorf("%q has %s free, and the bundle takes up to %s", c.out, cli.Bytes(free), cli.Bytes(size))
+		return nil, errors.Join(err, server.Close())
+	}
 	return &target{
-		sink:     dir,
-		finish:   func(context.Context, progress.Sink) error { return dir.Sync() },
-		abandon:  func() error { return nil },
-		farewell: "written to " + out,
+		sink: server,
+		finish: func(context.Context, *create.Result, progress.Sink) error {
+			return errors.Join(server.Sync(), server.Close())
+		},
+		abandon:  server.Close,
+		farewell: "written to " + c.out,
 	}, nil
 }
 

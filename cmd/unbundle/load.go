@@ -32,18 +32,20 @@ type loading struct {
 	dryRun     bool
 	trusted    commands.Trust
 	registries commands.Registry
+	sftp       commands.SFTP
 	output     commands.Output
 }
 
 func loadCommand(env *cli.Env) *cobra.Command {
 	var l loading
 	cmd := &cobra.Command{
-		Use:   "load BUNDLE --to DESTINATION",
+		Use:   "load BUNDLE… --to DESTINATION",
 		Short: "Load a bundle's images into Docker, a registry or an OCI layout",
 		Long: `Proves a bundle and loads its images straight from it: blobs that the
 destination has are not read, names are set last, and the destination is asked
-for its digests afterwards. BUNDLE is a folder, a tar file, or - for a tar
-stream on standard input.
+for its digests afterwards. BUNDLE is a folder (several: the sticks that it is
+spread over), a tar file, sftp://[user@]host[:port]/folder, or - for a tar stream
+on standard input.
 
 Destinations:
   docker                       the local Docker Engine; images keep their full names
@@ -54,8 +56,8 @@ A name that stands for another image there moves only with --retag.`,
 		Example: `  unbundle load /media/usb --to docker
   unbundle load shop.tar --to registry://registry.far:5000/mirror --dry-run
   unbundle load - --to oci:images < shop.tar`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return l.run(cmd, env, args[0]) },
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return l.run(cmd, env, args) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&l.to, "to", "", "`DESTINATION`: docker, registry://HOST[/PREFIX] or oci:DIR")
@@ -66,11 +68,12 @@ A name that stands for another image there moves only with --retag.`,
 	commands.AddSpool(cmd, &l.spool)
 	l.trusted.Add(cmd)
 	l.registries.Add(cmd)
+	l.sftp.Add(cmd)
 	l.output.Add(cmd)
 	return cmd
 }
 
-func (l *loading) run(cmd *cobra.Command, env *cli.Env, path string) error {
+func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
 	to, err := l.destination(cmd.Context())
 	if err != nil {
 		return err
@@ -82,7 +85,7 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, path string) error {
 	if err != nil {
 		return err
 	}
-	files, err := commands.OpenBundle(cmd, path, l.spoolDir())
+	files, err := commands.OpenBundles(cmd, env, &l.sftp, paths, l.spoolDir())
 	if err != nil {
 		return err
 	}
@@ -93,7 +96,7 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, path string) error {
 	}
 	blobs, err := archive.OpenOn(files, bases, allowed, env.Now())
 	if err != nil {
-		return commands.AsIncomplete(err, path)
+		return commands.AsIncomplete(err, paths[0])
 	}
 	defer blobs.Close()
 	show, stop := cli.Progress(env.Stderr, l.output.Quiet)

@@ -100,6 +100,7 @@ type Options struct {
 type Result struct {
 	Manifest *manifest.Manifest
 	Root     manifest.Digest // of SHA256SUMS
+	Sums     manifest.Sums   // what it lists
 	Packings []archive.Packing
 }
 
@@ -155,7 +156,7 @@ func (c *Contents) Write(ctx context.Context, sink Sink, o Options) (*Result, er
 	if err != nil {
 		return nil, err
 	}
-	return &Result{Manifest: m, Root: root, Packings: w.packings}, nil
+	return &Result{Manifest: m, Root: root, Sums: set.Sums, Packings: w.packings}, nil
 }
 
 func (c *Contents) manifest() *manifest.Manifest {
