@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -79,7 +80,8 @@ func (r *receiving) run(cmd *cobra.Command, env *cli.Env, from []string, to stri
 	if need := verified.Manifest().SpaceSize(); medium.Free < need {
 		return fmt.Errorf("%q has %s free, and the bundle takes %s", to, cli.Bytes(medium.Free), cli.Bytes(need))
 	}
-	journal, err := transfer.OpenJournal(filepath.Join(to, ".journal"))
+	state := filepath.Join(to, ".journal") // of an unfinished copy
+	journal, err := transfer.OpenJournal(state)
 	if err != nil {
 		return err
 	}
@@ -91,6 +93,9 @@ func (r *receiving) run(cmd *cobra.Command, env *cli.Env, from []string, to stri
 	}
 	stop()
 	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(state); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "received %s into %s: %s\n", verified.Manifest().Title(), to, outcome)

@@ -117,6 +117,10 @@ func Open(fsys fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Verified, e
 		return nil, err
 	}
 	v := &Verified{files: map[string][]byte{}, signers: signers}
+	for _, s := range signers {
+		principal, _ := SignaturePrincipal(s.File)
+		v.unverified.Signatures = append(v.unverified.Signatures, principal)
+	}
 	if err := v.read(fsys, text); err != nil {
 		return nil, err
 	}
