@@ -12,9 +12,9 @@ import (
 // Dir is a folder that takes files. Its methods may be called by several
 // goroutines, each for other names.
 //
-// Each of them first finds that the path still names the folder that NewDir
-// saw, and otherwise returns an error wrapping ErrGone: nothing is written to
-// the empty mount point that an unplugged stick leaves behind.
+// Each of them first finds that the path is still on the device that NewDir saw,
+// and otherwise returns an error wrapping ErrGone: nothing is written to the
+// empty mount point that an unplugged stick leaves behind.
 type Dir struct{ place place }
 
 // NewDir returns the folder at path. It creates it, and the folders above it

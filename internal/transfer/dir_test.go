@@ -12,6 +12,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"airlock/internal/progress"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -206,8 +208,18 @@ func TestDirCreateLeavesHardLinks(t *testing.T) {
 	}
 }
 
+// A file system that is unmounted under the folder leaves its empty mount
+// point: nothing more is read or written, by what was open before either.
 func TestDirGone(t *testing.T) {
-	d, path := newDir(t)
+	needRoot(t)
+	path := t.TempDir()
+	if err := unix.Mount("none", path, "tmpfs", 0, "size=1m"); err != nil {
+		missing(t, "mounting a tmpfs: "+err.Error())
+	}
+	d, err := NewDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	w, err := d.Create("x")
 	if err != nil {
 		t.Fatal(err)
@@ -216,16 +228,15 @@ func TestDirGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(path, path+"-away"); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(path, 0o755); err != nil {
+	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
 		t.Fatal(err)
 	}
 	_, createErr := d.Create("y")
 	_, openErr := folder.Open("x")
+	_, readErr := d.ReadBack(t.Context(), progress.Discard, "x")
 	for step, err := range map[string]error{
 		"Create": createErr, "Put": d.Put("y", nil), "Sync": d.Sync(), "Close": w.Close(), "Open": openErr,
+		"ReadBack": readErr, "Remove": d.Remove("x"),
 	} {
 		if !errors.Is(err, ErrGone) {
 			t.Errorf("%s: %v", step, err)
@@ -233,6 +244,21 @@ func TestDirGone(t *testing.T) {
 	}
 	if names := list(t, path); len(names) != 0 {
 		t.Errorf("written to the other folder: %q", names)
+	}
+}
+
+func TestDirRemove(t *testing.T) {
+	d, path := newDir(t)
+	if err := errors.Join(d.Put("a", nil), os.Symlink("a", filepath.Join(path, "b")), d.Remove("a")); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]error{"a": fs.ErrNotExist, "b": ErrNotRegular, "../a": ErrName} {
+		if err := d.Remove(name); !errors.Is(err, want) {
+			t.Errorf("Remove(%q): %v", name, err)
+		}
+	}
+	if names := list(t, path); len(names) != 1 {
+		t.Errorf("left: %q", names)
 	}
 }
 

@@ -13,17 +13,18 @@ import (
 // FIFO, a device or anything else but a regular file.
 var ErrNotRegular = errors.New("not a regular file")
 
-// ErrGone is wrapped by the error for a folder whose place has been taken by
-// another one: a stick was unplugged and its mount point, an empty folder on
-// the system's own disk, is what the path names now.
-var ErrGone = errors.New("no longer the same folder (was the medium removed?)")
+// ErrGone is wrapped by the error for a folder that is on another device than
+// before: a stick was unplugged and its mount point, an empty folder on the
+// system's own disk, is what the path names now.
+var ErrGone = errors.New("no longer on the same device (was the medium removed?)")
 
 // place is a folder that is opened anew for every step and recognised by its
-// device and inode. It holds nothing open in between, so the medium can be
-// unmounted as soon as the last step is over.
+// device; not by its inode, since FAT and exFAT number a folder anew when the
+// kernel has forgotten it. It holds nothing open in between, so the medium can
+// be unmounted as soon as the last step is over.
 type place struct {
-	path     string
-	dev, ino uint64
+	path string
+	dev  uint64
 }
 
 func openPlace(path string) (place, error) {
@@ -36,7 +37,7 @@ func openPlace(path string) (place, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return place{}, &fs.PathError{Op: "opening", Path: path, Err: err}
 	}
-	return place{path: path, dev: uint64(st.Dev), ino: st.Ino}, nil
+	return place{path: path, dev: uint64(st.Dev)}, nil
 }
 
 // open returns the folder itself, having found that it is still the same.
@@ -50,7 +51,7 @@ func (p place) open() (*os.File, error) {
 		unix.Close(fd)
 		return nil, &fs.PathError{Op: "opening", Path: p.path, Err: err}
 	}
-	if uint64(st.Dev) != p.dev || st.Ino != p.ino {
+	if uint64(st.Dev) != p.dev {
 		unix.Close(fd)
 		return nil, fmt.Errorf("%q: %w", p.path, ErrGone)
 	}

@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 )
 
@@ -82,16 +80,4 @@ func (j *Journal) note(r record, upTo int64) error {
 		return fmt.Errorf("noting how far %q has come: %w", r.Name, err)
 	}
 	return nil
-}
-
-// forget drops what is known of the file.
-func (j *Journal) forget(r record) error {
-	if j == nil {
-		return nil
-	}
-	err := j.dir.Remove(r.file())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }
