@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -198,4 +199,53 @@ func TestMixedTexts(t *testing.T) {
 		b.write(t, name, other.read(t, name))
 	}
 	u.refuse(t, b, "all texts of another bundle", b.volumes(t)[0])
+}
+
+// TestFlippedBytesOfATar damages a tar file. What surrounds the files in it is
+// not signed, so some of it may differ; but what is accepted is the bundle
+// that was signed, and what is not names no way round.
+func TestFlippedBytesOfATar(t *testing.T) {
+	b := newMaker(t).bundle(t, 300, 0)
+	path := filepath.Join(t.TempDir(), "bundle.tar")
+	if out, err := exec.Command("tar", "-C", b.dir, "-cf", path, ".").CombinedOutput(); err != nil {
+		t.Fatalf("tar: %v: %s", err, out)
+	}
+	good, err := os.ReadFile(path)
+	must(t, err)
+	whole := unbundle(t, "verify", path, "--trust", b.trust)
+	if whole.code != cli.ExitDone {
+		t.Fatalf("exit code %d: %s", whole.code, whole.stderr)
+	}
+	refused := 0
+	for i := range good {
+		if good[i] == 0 && i%16 != 0 { // most of a tar is padding
+			continue
+		}
+		bad := bytes.Clone(good)
+		bad[i] ^= 1 << (i % 8)
+		must(t, os.WriteFile(path, bad, 0o644))
+		o := unbundle(t, "verify", path, "--trust", b.trust)
+		switch o.code {
+		case cli.ExitDone:
+			if o.stdout != whole.stdout {
+				t.Errorf("byte %d: accepted as something else: %s", i, o.stdout)
+			}
+		case cli.ExitRejected, cli.ExitIncomplete, cli.ExitFailed:
+			refused++
+			if !strings.HasPrefix(o.stderr, "unbundle: error: ") {
+				t.Errorf("byte %d: printed %q", i, o.stderr)
+			}
+		default:
+			t.Errorf("byte %d: exit code %d: %s", i, o.code, o.stderr)
+		}
+	}
+	if total := len(b.read(t, "manifest.json")); refused < total {
+		t.Errorf("only %d flipped bytes were refused; manifest.json alone has %d", refused, total)
+	}
+	for n := 0; n < len(good)-10240; n += 256 {
+		must(t, os.WriteFile(path, good[:n], 0o644))
+		if o := unbundle(t, "verify", path, "--trust", b.trust); o.code == cli.ExitDone {
+			t.Errorf("a tar cut to %d bytes of %d is accepted", n, len(good))
+		}
+	}
 }

@@ -12,3 +12,5 @@ func TestMain(m *testing.M) { e2e.Main(m, map[string]func(){"unbundle": main}) }
 
 // TestScripts runs the sessions of the isolated side.
 func TestScripts(t *testing.T) { e2e.Scripts(t, "testdata/script") }
+
+func TestHelp(t *testing.T) { e2e.Help(t, root) }

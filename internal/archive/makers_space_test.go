@@ -198,6 +198,7 @@ func frameVectors() []maker {
 		return slices.Concat([]byte{0x28, 0xb5, 0x2f, 0xfd}, header, []byte{byte(b), byte(b >> 8), byte(b >> 16), 'a'})
 	}
 	return []maker{
+		{"ok_zstd_window", "ok", "", "a zstd frame that asks for a window of 4 MiB", largeLayer(words, rle(append([]byte{0x40, 12 << 3}, le...), 1000))},
 		{"zstd_garbage", "frame", "malformed", "no zstd frame", packed(func(_ testing.TB, b []byte) []byte { return bytes.Repeat([]byte("x"), len(b)) })},
 		{"zstd_cut", "frame", "cut short", "a zstd frame without its last byte", packed(func(_ testing.TB, b []byte) []byte { return b[:len(b)-1] })},
 		{"zstd_byte_more", "frame", "1 bytes behind a zstd frame", "a byte behind a zstd frame", packed(func(_ testing.TB, b []byte) []byte { return append(b, 0) })},
@@ -226,7 +227,7 @@ func frameVectors() []maker {
 			return zstdFrame([]byte{0x20, n}, goldenWords[:10])
 		})},
 		{"zstd_more_than_it_says", "frame", "malformed", "a zstd frame that says 1000 bytes and holds 100 000", largeLayer(words, rle(append([]byte{0x60}, le...), 100_000))},
-		{"zstd_window", "frame", "malformed", "a zstd frame that asks for a window of 16 MiB", largeLayer(words, rle(append([]byte{0x40, 14 << 3}, le...), 1000))},
+		{"zstd_window", "frame", "malformed", "a zstd frame that asks for a window of 4.5 MiB", largeLayer(words, rle(append([]byte{0x40, 12<<3 | 1}, le...), 1000))},
 		{"zstd_reserved_block", "frame", "malformed", "a block of the reserved type", packed(func(_ testing.TB, b []byte) []byte {
 			b[6] |= 6
 			return b

@@ -54,6 +54,24 @@ func shared() *source {
 	return s
 }
 
+// TestManySizes packs blobs of many sizes in turn, so that memory of one size
+// is free when another is wanted.
+func TestManySizes(t *testing.T) {
+	s := newSource()
+	var layers [][]byte
+	for i := range 12 {
+		for _, n := range []int{600_000, 1 << 20, 1<<20 + 1, 3 << 20} {
+			layers = append(layers, noise(fmt.Sprint(i, ".", n), n+i))
+		}
+	}
+	layers = append(layers, noise("x", 3*segment), noise("y", 2*segment+1))
+	s.image("linux/amd64", layers...)
+	kit, to := bundletest.NewKit(t), newSink()
+	_, err := pack(t.Context(), t, kit, release(s), to)
+	must(t, err)
+	check(t, kit, to.Files)
+}
+
 // slow makes a source answer after times that vary, in pieces that vary.
 func slow(s *source, seed uint64) *source {
 	var mu sync.Mutex

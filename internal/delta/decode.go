@@ -1,17 +1,6 @@
 package delta
 
-import (
-	"fmt"
-	"io"
-
-	"github.com/klauspost/compress/zstd"
-)
-
-var errShort = io.ErrUnexpectedEOF
-
-// maxWindow bounds what a stream may make the zstd decoder allocate, in bytes.
-// All that an Encoder writes stays below it.
-const maxWindow = 8 << 20
+import "github.com/klauspost/compress/zstd"
 
 // Decoder decodes frames. It is safe for use by several goroutines.
 type Decoder struct{ zstd *zstd.Decoder }
@@ -184,12 +173,9 @@ func (w *window) at(place int64) ([]byte, error) {
 		return nil, malformed("a copy from beyond the source pages")
 	}
 	if w.pages[slot] == nil {
-		page, err := w.source.Page(w.numbers[slot])
+		page, err := readPage(w.source, w.numbers[slot])
 		if err != nil {
-			return nil, fmt.Errorf("source page %d: %w", w.numbers[slot], err)
-		}
-		if len(page) > PageSize {
-			return nil, fmt.Errorf("source page %d: %d bytes, at most %d are allowed", w.numbers[slot], len(page), PageSize)
+			return nil, err
 		}
 		w.pages[slot] = page[:len(page):len(page)]
 	}
@@ -198,70 +184,4 @@ func (w *window) at(place int64) ([]byte, error) {
 		return nil, malformed("a copy from behind source page %d", w.numbers[slot])
 	}
 	return w.pages[slot][offset:], nil
-}
-
-// patch is the differences of a frame, over all bytes that it copies taken as
-// one run of bytes.
-type patch struct {
-	gaps, singles, longer []byte
-	gap                   int    // equal bytes before the run
-	run                   []byte // what is left of it
-	carry                 uint   // into its next byte
-	begun                 bool   // there was a run before
-}
-
-// next reads the next run.
-func (p *patch) next() error {
-	head, rest, err := uvarint(p.gaps)
-	if err != nil {
-		return err
-	}
-	gap, length := head>>2, head&3+1
-	from := &p.longer
-	switch length {
-	case 1:
-		from = &p.singles
-	case shortRun:
-		var more uint64
-		if more, rest, err = uvarint(rest); err != nil {
-			return err
-		}
-		length += min(more, PageSize)
-	}
-	if gap > PageSize || gap == 0 && p.begun || length > uint64(len(*from)) {
-		return malformed("%d differences after %d bytes", length, gap)
-	}
-	p.gaps, p.gap, p.carry, p.begun = rest, int(gap), 0, true
-	p.run, *from = (*from)[:length], (*from)[length:]
-	return nil
-}
-
-// apply adds the differences to copied bytes.
-func (p *patch) apply(copied []byte) error {
-	for len(copied) > 0 {
-		if p.gap+len(p.run) == 0 {
-			if len(p.gaps) == 0 {
-				return nil
-			}
-			if err := p.next(); err != nil {
-				return err
-			}
-		}
-		equal := min(p.gap, len(copied))
-		p.gap, copied = p.gap-equal, copied[equal:]
-		n := min(len(p.run), len(copied))
-		for i, d := range p.run[:n] {
-			sum := uint(copied[i]) + uint(d) + p.carry
-			copied[i], p.carry = byte(sum), sum>>8
-		}
-		p.run, copied = p.run[n:], copied[n:]
-	}
-	return nil
-}
-
-func (p *patch) finish() error {
-	if p.gap+len(p.run)+len(p.gaps)+len(p.singles)+len(p.longer) > 0 {
-		return malformed("differences behind the last copy")
-	}
-	return nil
 }

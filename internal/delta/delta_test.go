@@ -40,7 +40,7 @@ func newArchive(t testing.TB, limits Limits) *archive {
 	t.Helper()
 	a := &archive{pages: newPages(), index: NewIndex(4 << 20)}
 	var err error
-	if a.encoder, err = NewEncoder(a.index, a.pages, limits); err != nil {
+	if a.encoder, err = NewEncoder(a.index, a.pages, limits, 2); err != nil {
 		t.Fatal(err)
 	}
 	if a.decoder, err = NewDecoder(1); err != nil {
@@ -233,7 +233,7 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	for _, limit := range []int{-1, 0, MaxPages + 1} {
-		if _, err := NewEncoder(NewIndex(0), newPages(), Limits{MaxPages: limit}); err == nil {
+		if _, err := NewEncoder(NewIndex(0), newPages(), Limits{MaxPages: limit}, 1); err == nil {
 			t.Errorf("NewEncoder accepts %d source pages", limit)
 		}
 	}
@@ -282,7 +282,7 @@ func TestSourceErrors(t *testing.T) {
 	if _, err := a.decoder.Decode(encoded, len(content), broken{}); !errors.Is(err, errSource) || errors.Is(err, ErrMalformed) {
 		t.Errorf("Decode = %v, want the source's error", err)
 	}
-	e, err := NewEncoder(a.index, broken{}, Limits{MaxPages: 1})
+	e, err := NewEncoder(a.index, broken{}, Limits{MaxPages: 1}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ type Limits struct {
 
 // votesWanted is how many samples of a page must be found in a source page,
 // and in no page chosen before it, to make reading it worth while.
-const votesWanted = 4
+const votesWanted = 8
 
 // followed is the votes for the page on which the page before ended.
 const followed = 16
@@ -38,6 +38,7 @@ type Encoder struct {
 	numbers    []int64 // page number by local number
 	local      map[int64]int32
 	votes      []int32
+	touched    uint64
 }
 
 // candidate is a place where a window may be found.
@@ -53,12 +54,16 @@ type trail struct {
 	known   bool
 }
 
-// NewEncoder returns an Encoder over what index knows.
-func NewEncoder(index *Index, source Source, limits Limits) (*Encoder, error) {
+// NewEncoder returns an Encoder over what index knows. Of its Plans workers
+// many can be marshalled at a time.
+func NewEncoder(index *Index, source Source, limits Limits, workers int) (*Encoder, error) {
 	if limits.MaxPages < 1 || limits.MaxPages > MaxPages {
 		return nil, fmt.Errorf("%d source pages a frame, want 1 to %d", limits.MaxPages, MaxPages)
 	}
-	z, err := newCompressor()
+	if workers < 1 {
+		return nil, fmt.Errorf("%d workers, want at least 1", workers)
+	}
+	z, err := newCompressor(workers)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +136,10 @@ func (e *Encoder) collect(page []byte, address int64) {
 		}
 	}
 	lastNumber, lastLocal := int64(-1), int32(-1)
-	for _, s := range e.spots {
+	for i, s := range e.spots {
+		if i%groupSize == 0 {
+			e.touched = e.index.touch(e.spots[i:min(i+groupSize, len(e.spots))])
+		}
 		e.ranges = append(e.ranges, int32(len(e.candidates)))
 		bucket, check := e.index.bucket(s.hash)
 		begin := len(e.candidates)

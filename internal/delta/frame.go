@@ -2,10 +2,8 @@ package delta
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-
-	"github.com/klauspost/compress/zstd"
+	"io"
 )
 
 // version is the first byte of a frame.
@@ -20,10 +18,6 @@ const (
 	literalStream
 	streamCount
 )
-
-// shortRun is the length from which on a run of differences states its length
-// in a number of its own.
-const shortRun = 4
 
 // frame is an encoded frame taken apart, its streams not yet decoded.
 type frame struct {
@@ -70,7 +64,7 @@ func parseFrame(encoded []byte, size int) (*frame, error) {
 	}
 	for i, n := range lengths {
 		if n > len(rest) {
-			return nil, malformed("a stream cut short: %w", errShort)
+			return nil, malformed("a stream cut short: %w", io.ErrUnexpectedEOF)
 		}
 		f.streams[i].encoded, rest = rest[:n:n], rest[n:]
 	}
@@ -80,13 +74,16 @@ func parseFrame(encoded []byte, size int) (*frame, error) {
 	return f, nil
 }
 
+// maxStreamBytes is the most that one stream of any frame holds.
+const maxStreamBytes = 2*PageSize + 64
+
 // maxStreams bounds what the streams of a frame of size bytes hold together.
 func maxStreams(size int) uint64 { return 2*uint64(size) + 64 }
 
 // parsePages reads the head of a frame and returns what follows it.
 func (f *frame) parsePages(encoded []byte) ([]byte, error) {
 	if len(encoded) == 0 {
-		return nil, malformed("an empty frame: %w", errShort)
+		return nil, malformed("an empty frame: %w", io.ErrUnexpectedEOF)
 	}
 	if encoded[0] != version {
 		return nil, malformed("version %d of the frame, want %d", encoded[0], version)
@@ -137,53 +134,11 @@ func uvarint(from []byte) (uint64, []byte, error) {
 	v, n := binary.Uvarint(from)
 	switch {
 	case n == 0:
-		return 0, nil, malformed("a number cut short: %w", errShort)
+		return 0, nil, malformed("a number cut short: %w", io.ErrUnexpectedEOF)
 	case n < 0:
 		return 0, nil, malformed("a number beyond 64 bits")
 	case n > 1 && from[n-1] == 0:
 		return 0, nil, malformed("a number not in its shortest form")
 	}
 	return v, from[n:], nil
-}
-
-// checkZstd refuses all but exactly one zstd frame that states its content
-// size, without dictionary and checksum. A decoder would take several frames
-// for one, and pass over what RFC 8878 section 3.1.2 calls skippable frames.
-func checkZstd(encoded []byte, size int) error {
-	var h zstd.Header
-	if err := h.Decode(encoded); err != nil {
-		return err
-	}
-	switch {
-	case h.Skippable:
-		return errors.New("a skippable frame")
-	case h.DictionaryID != 0:
-		return fmt.Errorf("dictionary %d", h.DictionaryID)
-	case h.HasCheckSum:
-		return errors.New("a checksum")
-	case !h.HasFCS || h.FrameContentSize != uint64(size):
-		return fmt.Errorf("%d bytes of content, want %d", h.FrameContentSize, size)
-	case h.WindowSize > maxWindow:
-		return fmt.Errorf("a window of %d bytes, at most %d are allowed", h.WindowSize, maxWindow)
-	}
-	rest := encoded[h.HeaderSize:]
-	for last := false; !last; {
-		if len(rest) < 3 {
-			return errShort
-		}
-		header := uint32(rest[0]) | uint32(rest[1])<<8 | uint32(rest[2])<<16
-		last = header&1 == 1
-		length := int(header >> 3)
-		if header>>1&3 == 1 { // RLE_Block, RFC 8878 section 3.1.1.2.2
-			length = 1
-		}
-		if len(rest)-3 < length {
-			return errShort
-		}
-		rest = rest[3+length:]
-	}
-	if len(rest) > 0 {
-		return fmt.Errorf("%d bytes behind the zstd frame", len(rest))
-	}
-	return nil
 }

@@ -3,6 +3,7 @@ package delta
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // windowSize is how many bytes a sample stands for, and so the shortest run
@@ -43,6 +44,7 @@ type Index struct {
 	count   int    // entries in the table
 	level   int    // how often the rate was halved
 	samples []spot // scratch of Add
+	touched uint64
 }
 
 // spot is a sampled window: the position behind it and the window's hash.
@@ -76,9 +78,29 @@ func (x *Index) Add(address int64, page []byte) {
 		return
 	}
 	x.samples = x.sample(page, x.samples[:0])
-	for _, s := range x.samples {
-		x.put(s.hash, uint64(address)+uint64(s.end))
+	for group := range slices.Chunk(x.samples, groupSize) {
+		x.touched = x.touch(group)
+		for _, s := range group {
+			if s.hash&(1<<x.level-1) != 0 {
+				continue // the rate was halved since it was taken
+			}
+			x.put(s.hash, uint64(address)+uint64(s.end))
+		}
 	}
+}
+
+// groupSize is how many buckets are asked of memory at a time.
+const groupSize = 32
+
+// touch reads the buckets of some spots, all at once and not each when it is
+// its turn: the table is far larger than any cache, and waiting for memory is
+// most of the work. The sum only keeps the reads alive.
+func (x *Index) touch(spots []spot) (sum uint64) {
+	for _, s := range spots {
+		n, _ := bits.Mul64(s.hash, x.buckets)
+		sum += x.table[n*bucketSize]
+	}
+	return sum
 }
 
 // sample appends the windows of page that the present rate takes. A window is
@@ -127,7 +149,7 @@ func (x *Index) bucket(hash uint64) (*[bucketSize]uint64, uint64) {
 	return (*[bucketSize]uint64)(x.table[n*bucketSize:]), hash & (1<<checkBits - 1)
 }
 
-// put makes address the newest entry for the window. Of more entries for it
+// put makes address the newest entry for the window with this hash. Of more entries for it
 // than copiesKept the second oldest goes: the oldest is nearest to plain
 // bytes. A full bucket loses its oldest entry.
 func (x *Index) put(hash, address uint64) {

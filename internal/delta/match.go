@@ -1,22 +1,18 @@
 package delta
 
 import (
-	"encoding/binary"
-	"math/bits"
+	"fmt"
+	"slices"
 )
 
-// Costs, in eighths of a byte as they come out of zstd.
+// Bounds of a search, in bytes.
 const (
-	byteCost   = 4  // a literal: what a copied byte saves
-	runCost    = 8  // a run of differences, besides its bytes
-	wrongCost  = 3  // a differing byte, beyond what a literal costs
-	switchCost = 64 // a copy on another diagonal
-	dropCost   = 400
-	longRun    = 16 // differing bytes that are cheaper as literals
-	island     = 4096
-	reach      = 4096
-	diagonals  = 4
+	reach  = 4 << 10 // how far an exact match is compared with its rivals
+	island = 4 << 10 // how far a match runs on inside another
 )
+
+// diagonals is how many of the last ones are tried again.
+const diagonals = 4
 
 // matcher covers one page with copies from the window.
 type matcher struct {
@@ -38,34 +34,39 @@ type match struct{ start, end, shift int }
 // load puts the pages side by side.
 func (m *matcher) load(numbers []int64, source Source) error {
 	m.numbers = numbers
-	size := len(numbers) * PageSize
-	if cap(m.window) < size {
-		m.window = make([]byte, size)
-	}
-	m.window = m.window[:size]
+	m.window = slices.Grow(m.window[:0], len(numbers)*PageSize)[:len(numbers)*PageSize]
 	m.first, m.last = m.first[:0], m.last[:0]
 	for slot, n := range numbers {
-		page, err := source.Page(n)
+		page, err := readPage(source, n)
 		if err != nil {
-			return sourceError(n, err)
-		}
-		if len(page) > PageSize {
-			return sourceLength(n, len(page))
+			return err
 		}
 		begin := slot * PageSize
 		copy(m.window[begin:], page)
-		if slot > 0 && numbers[slot-1] == n-1 && m.last[slot-1] == begin {
-			begin = m.first[slot-1]
-		}
 		m.first = append(m.first, begin)
-		m.last = append(m.last, slot*PageSize+len(page))
+		m.last = append(m.last, begin+len(page))
+		if slot > 0 && numbers[slot-1] == n-1 && m.last[slot-1] == begin {
+			m.first[slot] = m.first[slot-1]
+		}
 	}
 	for slot := len(numbers) - 2; slot >= 0; slot-- {
-		if m.first[slot+1] < (slot+1)*PageSize {
+		if m.first[slot+1] == m.first[slot] {
 			m.last[slot] = m.last[slot+1]
 		}
 	}
 	return nil
+}
+
+// readPage reads a source page, and checks its length.
+func readPage(source Source, number int64) ([]byte, error) {
+	page, err := source.Page(number)
+	if err != nil {
+		return nil, fmt.Errorf("source page %d: %w", number, err)
+	}
+	if len(page) > PageSize {
+		return nil, fmt.Errorf("source page %d: %d bytes, at most %d are allowed", number, len(page), PageSize)
+	}
+	return page, nil
 }
 
 // place returns where an address lies in the window, -1 if it does not. An
@@ -102,9 +103,6 @@ func (m *matcher) bounds(p, shift int) (from, to int) {
 func (m *matcher) run(e *Encoder, target []byte) {
 	m.target, m.matches, m.current = target, m.matches[:0], match{}
 	m.recent = [diagonals]int{}
-	for i := range m.recent {
-		m.recent[i] = -1 << 40
-	}
 	if e.last.known {
 		if at := m.place(e.last.source+1) - 1; at >= 0 {
 			if c := m.forward(0, at, len(target)); c.score > switchCost {
@@ -130,17 +128,9 @@ func (m *matcher) run(e *Encoder, target []byte) {
 			m.offer(best)
 		}
 	}
-	m.finish()
-}
-
-// equal reports whether the window of the target at start is found on a
-// diagonal.
-func (m *matcher) equal(start, shift int) bool {
-	a, b := m.target[start:start+windowSize], m.window[start+shift:start+shift+windowSize]
-	return binary.LittleEndian.Uint64(a) == binary.LittleEndian.Uint64(b) &&
-		binary.LittleEndian.Uint64(a[8:]) == binary.LittleEndian.Uint64(b[8:]) &&
-		binary.LittleEndian.Uint64(a[16:]) == binary.LittleEndian.Uint64(b[16:]) &&
-		binary.LittleEndian.Uint64(a[24:]) == binary.LittleEndian.Uint64(b[24:])
+	if m.current.end > m.current.start {
+		m.matches = append(m.matches, m.current)
+	}
 }
 
 // better returns the longer of best and the exact match on the diagonal that
@@ -236,24 +226,6 @@ func (m *matcher) split(n match, both int) int {
 	return at
 }
 
-// score values target[start:end] on a diagonal.
-func (m *matcher) score(start, end, shift int) int {
-	sum := 0
-	for i := start; i < end; {
-		n := same(m.target[i:end], m.window[i+shift:end+shift])
-		i += n
-		sum += n * byteCost
-		if i < end {
-			sum -= runCost
-			for i < end && m.target[i] != m.window[i+shift] {
-				sum -= wrongCost
-				i++
-			}
-		}
-	}
-	return sum
-}
-
 // take ends the current match and makes n the current one.
 func (m *matcher) take(n match) {
 	if m.current.end > m.current.start {
@@ -266,92 +238,4 @@ func (m *matcher) take(n match) {
 	}
 	copy(m.recent[1:k+1], m.recent[:k])
 	m.recent[0] = n.shift
-}
-
-func (m *matcher) finish() {
-	if m.current.end > m.current.start {
-		m.matches = append(m.matches, m.current)
-	}
-}
-
-// extent is how far a diagonal pays and what it is worth.
-type extent struct{ at, score int }
-
-// forward follows a diagonal over differences, from p to at most limit, and
-// returns where it was worth most.
-func (m *matcher) forward(p, shift, limit int) extent {
-	_, to := m.bounds(p, shift)
-	to = min(to, limit)
-	best := extent{at: p}
-	score := 0
-	for i := p; i < to; {
-		n := same(m.target[i:to], m.window[i+shift:to+shift])
-		i += n
-		if score += n * byteCost; score > best.score {
-			best = extent{at: i, score: score}
-		}
-		score -= runCost
-		for i < to && m.target[i] != m.window[i+shift] {
-			score -= wrongCost
-			i++
-		}
-		if score < best.score-dropCost {
-			break
-		}
-	}
-	return best
-}
-
-// backward is forward the other way round.
-func (m *matcher) backward(p, shift, limit int) int {
-	from, _ := m.bounds(p, shift)
-	from = max(from, limit)
-	best, score, at := 0, 0, p
-	for i := p; i > from; {
-		n := sameBefore(m.target[from:i], m.window[from+shift:i+shift])
-		i -= n
-		if score += n * byteCost; score > best {
-			best, at = score, i
-		}
-		score -= runCost
-		for i > from && m.target[i-1] != m.window[i-1+shift] {
-			score -= wrongCost
-			i--
-		}
-		if score < best-dropCost {
-			break
-		}
-	}
-	return at
-}
-
-// same returns how many bytes a and b, of one length, have in common from
-// their beginning.
-func same(a, b []byte) int {
-	n := 0
-	for len(a)-n >= 8 && len(b)-n >= 8 {
-		if x := binary.LittleEndian.Uint64(a[n:]) ^ binary.LittleEndian.Uint64(b[n:]); x != 0 {
-			return n + bits.TrailingZeros64(x)/8
-		}
-		n += 8
-	}
-	for n < len(a) && n < len(b) && a[n] == b[n] {
-		n++
-	}
-	return n
-}
-
-// sameBefore is same from the end.
-func sameBefore(a, b []byte) int {
-	n := 0
-	for len(a)-n >= 8 && len(b)-n >= 8 {
-		if x := binary.LittleEndian.Uint64(a[len(a)-n-8:]) ^ binary.LittleEndian.Uint64(b[len(b)-n-8:]); x != 0 {
-			return n + bits.LeadingZeros64(x)/8
-		}
-		n += 8
-	}
-	for n < len(a) && n < len(b) && a[len(a)-n-1] == b[len(b)-n-1] {
-		n++
-	}
-	return n
 }

@@ -1,0 +1,98 @@
+package delta
+
+import (
+	"slices"
+	"testing"
+)
+
+// TestIndexAdapts fills a small table many times over: the rate has to fall,
+// every entry has to be one that the new rate takes, and content of all ages
+// has to be found still.
+func TestIndexAdapts(t *testing.T) {
+	r := source(10)
+	a := newArchive(t, Limits{MaxPages: 1})
+	a.index = NewIndex(128 << 10)
+	a.encoder.index = a.index
+	size := len(a.index.table)
+	content := noise(r, 8*PageSize)
+	a.add(t, content)
+	if a.index.level < 3 {
+		t.Errorf("the rate was halved %d times for %d samples in %d entries", a.index.level, len(content)>>sampleBits, size)
+	}
+	entries := 0
+	for _, e := range a.index.table {
+		if e == 0 {
+			continue
+		}
+		entries++
+		if e>>addressBits&(1<<a.index.level-1) != 0 {
+			t.Fatalf("entry %#x is not of rate %d", e, a.index.level)
+		}
+	}
+	if entries != a.index.count || entries < size/4 || len(a.index.table) != size {
+		t.Errorf("%d entries, counted as %d, in a table of %d that had %d", entries, a.index.count, len(a.index.table), size)
+	}
+	for i, f := range a.add(t, content) {
+		if f == nil || len(f) > 100 {
+			t.Errorf("page %d is found in %d bytes", i, len(f))
+		}
+	}
+}
+
+func TestSamplesDependOnBytesAlone(t *testing.T) {
+	x := NewIndex(0)
+	content := noise(source(11), 100_000)
+	want := x.sample(content, nil)
+	if n := len(content) >> sampleBits; len(want) < n/2 || len(want) > 2*n {
+		t.Fatalf("%d samples of %d bytes", len(want), len(content))
+	}
+	got := x.sample(content[1000:], nil)
+	for i := range got {
+		got[i].end += 1000
+	}
+	want = slices.DeleteFunc(want, func(s spot) bool { return s.end < 1000+windowSize })
+	if !slices.Equal(got, want) {
+		t.Error("other samples where the bytes begin elsewhere")
+	}
+}
+
+func TestIndexKeepsOldestAndNewest(t *testing.T) {
+	x := NewIndex(0)
+	page := noise(source(12), 10_000)
+	for n := range int64(10) {
+		x.Add(n*PageSize, page)
+	}
+	samples := x.sample(page, nil)
+	kept := 0
+	for _, s := range samples {
+		bucket, check := x.bucket(s.hash)
+		var numbers []int64
+		for _, e := range bucket {
+			if e != 0 && e>>addressBits == check {
+				numbers = append(numbers, int64(e&addressMask)/PageSize)
+			}
+		}
+		if slices.Equal(numbers, []int64{9, 8, 7, 0}) {
+			kept++
+		}
+	}
+	// Buckets that fill push old entries out.
+	if kept < len(samples)/3 {
+		t.Errorf("%d of %d samples are kept of the oldest and the three newest pages", kept, len(samples))
+	}
+}
+
+func TestIndexPassesOverFarAddresses(t *testing.T) {
+	x := NewIndex(0)
+	page := noise(source(13), 10_000)
+	for _, address := range []int64{-PageSize, 1 << addressBits, 1<<addressBits - 5000} {
+		x.Add(address, page)
+	}
+	if x.count != 0 {
+		t.Errorf("%d entries", x.count)
+	}
+	x.Add(1<<addressBits-10_001, page)
+	if x.count == 0 {
+		t.Error("the last bytes of the address space are not indexed")
+	}
+}
