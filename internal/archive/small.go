@@ -136,7 +136,7 @@ func newSmall(space io.ReaderAt, bases *Bases, memory int) (*small, error) {
 		n := s.needs[page]
 		return n.depth < maxDepth && n.pages <= maxNeeded/(maxSources+1)
 	}
-	s.encoder, err = delta.NewEncoder(s.index, s, delta.Limits{MaxPages: maxSources, Usable: usable})
+	s.encoder, err = delta.NewEncoder(s.index, s, delta.Limits{MaxPages: maxSources, Usable: usable}, runtime.GOMAXPROCS(0))
 	if err != nil {
 		return nil, err
 	}
