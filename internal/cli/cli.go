@@ -182,7 +182,7 @@ func hints(err error, code int, name string) []string {
 		return []string{"either the copy was damaged on its way (copy it again from where it was made, and compare), " +
 			"or somebody changed it (keep it, and ask who signed it before you do anything else)"}
 	case ExitIncomplete, ExitInterrupted:
-		return []string{"run the same command again: what is already done is not done twice"}
+		return []string{"run the same command again to finish; nothing half-made counts until then"}
 	}
 	return nil
 }

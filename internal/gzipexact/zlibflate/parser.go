@@ -134,6 +134,9 @@ func (z *parser) drain() {
 	z.parse(lookAhead)
 	z.refill()
 	z.parse(1)
+	if z.variant != GNU {
+		z.slide()
+	}
 	if z.waiting {
 		z.add(deflate.Literal(z.buf[z.pos-1]))
 		z.waiting = false
@@ -193,11 +196,11 @@ func (z *parser) parseLazy(ahead int) {
 		}
 		switch {
 		case z.length >= minMatch && length <= z.length:
-			full := z.add(deflate.Match(z.length, z.dist))
+			ends := z.add(deflate.Match(z.length, z.dist))
 			z.enterAll(z.pos+1, z.pos+z.length-1)
 			z.pos += z.length - 1
 			z.waiting, z.length = false, minMatch-1
-			if full {
+			if ends {
 				z.flush(false)
 			}
 		case z.waiting:
@@ -227,18 +230,18 @@ func (z *parser) parseFast(ahead int) {
 		if first != 0 && z.searchable(first) {
 			length, dist = z.search(first, minMatch-1)
 		}
-		var full bool
+		var ends bool
 		if length >= minMatch {
-			full = z.add(deflate.Match(length, dist))
+			ends = z.add(deflate.Match(length, dist))
 			if length <= z.lazy && (z.variant == GNU || z.end-z.pos-length >= minMatch) {
 				z.enterAll(z.pos+1, z.pos+length)
 			}
 			z.pos += length
 		} else {
-			full = z.add(deflate.Literal(z.buf[z.pos]))
+			ends = z.add(deflate.Literal(z.buf[z.pos]))
 			z.pos++
 		}
-		if full {
+		if ends {
 			z.flush(false)
 		}
 	}
