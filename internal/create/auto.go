@@ -54,38 +54,52 @@ func (a *apartItem) estimate(out *archive.Writer) (worth, error) {
 	if err != nil {
 		return worth{packed: a.Size}, nil
 	}
-	var content, tried, packed int64
+	t, err := tryPages(z, out.Estimate)
+	return t.worth(a.Size, a.spool.read()), err
+}
+
+// trial is what trying some first pages of a content has shown.
+type trial struct {
+	content int64 // bytes of content that were read
+	tried   int64 // of them, those that were tried
+	packed  int64 // bytes that those would take
+}
+
+// tryPages reads the first pages of a content and has some of them tried. A
+// content that cannot be read on counts as far as it was read, and one that
+// is damaged not at all. The error is try's.
+func tryPages(content io.Reader, try func(page []byte) (int, error)) (trial, error) {
+	var t trial
 	page := make([]byte, archive.FrameSize)
 	for i := range sampled {
-		n, err := io.ReadFull(z, page)
-		content += int64(n)
+		n, err := io.ReadFull(content, page)
+		t.content += int64(n)
 		if n > 0 && i%sampleEvery == 0 {
-			size, err := out.Estimate(page[:n])
+			size, err := try(page[:n])
 			if err != nil {
-				return worth{}, err
+				return trial{}, err
 			}
-			tried, packed = tried+int64(n), packed+int64(size)
+			t.tried, t.packed = t.tried+int64(n), t.packed+int64(size)
 		}
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			break
 		}
 		if err != nil {
-			return worth{packed: a.Size}, nil
+			return trial{}, nil
 		}
 	}
-	if tried == 0 {
-		return worth{packed: a.Size}, nil
-	}
-	whole := max(content, a.contentSize(content))
-	return worth{content: whole, packed: int64(float64(whole) * float64(packed) / float64(tried))}, nil
+	return t, nil
 }
 
-// contentSize guesses how much the blob decompresses to from how much of it
-// was read for the first bytes.
-func (a *apartItem) contentSize(first int64) int64 {
-	read := a.spool.read()
-	if read >= a.Size || read == 0 {
-		return first
+// worth extends a trial to a blob of size bytes, of which read were needed for
+// the content that was read. A blob of which nothing was tried is worth nothing.
+func (t trial) worth(size, read int64) worth {
+	if t.tried == 0 {
+		return worth{packed: size}
 	}
-	return int64(float64(first) * float64(a.Size) / float64(read))
+	whole := t.content
+	if 0 < read && read < size {
+		whole = max(whole, int64(float64(whole)*float64(size)/float64(read)))
+	}
+	return worth{content: whole, packed: int64(float64(whole) * float64(t.packed) / float64(t.tried))}
 }

@@ -47,6 +47,12 @@ type Sink interface {
 	Put(name string, data []byte) error
 }
 
+// readableSink is a Sink whose files can be read while they are written.
+type readableSink interface {
+	Sink
+	Open(name string) (io.ReaderAt, error)
+}
+
 // Signer signs SHA256SUMS for a principal.
 type Signer interface {
 	Sign(namespace string, message []byte) (armored []byte, err error)
@@ -196,10 +202,10 @@ func (w *writing) volumes(ctx context.Context, layout volume.Layout) (*volume.Se
 	}
 	err = w.space(ctx, space)
 	set, closeErr := space.Close()
-	if err := errors.Join(err, closeErr); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	return set, nil
+	return set, closeErr
 }
 
 func (w *writing) space(ctx context.Context, space *volume.Writer) error {
@@ -227,9 +233,7 @@ func (w *writing) archive(space *volume.Writer) (*archive.Writer, error) {
 	if w.options.Pack == Fast {
 		return archive.NewWriter(space)
 	}
-	readable, ok := w.sink.(interface {
-		Open(name string) (io.ReaderAt, error)
-	})
+	readable, ok := w.sink.(readableSink)
 	if !ok {
 		return nil, errors.New("packing small reads back what was written, which takes a folder to write to")
 	}

@@ -47,6 +47,15 @@ func (d *Dir) Create(name string) (io.WriteCloser, error) {
 	return newFile(d.place, name, f), nil
 }
 
+// Open opens a file that Create was called for, to be read while it is still
+// being written.
+func (d *Dir) Open(name string) (io.ReaderAt, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	return os.Open(d.path(name))
+}
+
 // Put writes a small file whole: who opens that name sees the old bytes or the
 // new ones, after a power cut too.
 func (d *Dir) Put(name string, data []byte) error {
