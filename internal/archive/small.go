@@ -193,11 +193,14 @@ func (s *small) baseNeed(base *Reader, c *content, i int) (need, error) {
 
 // usable reports whether frames may copy from a page.
 func (s *small) usable(page int64) bool {
-	n := &s.needs[page]
-	if s.strict {
-		return n.depth < maxDepth && len(n.pages) < maxNeeded/maxSources
+	depth, pages := maxDepth, maxNeeded/2
+	if page >= s.bases.pages() {
+		depth = ownDepth
 	}
-	return n.depth < maxDepth && len(n.pages) < maxNeeded/2
+	if s.strict {
+		pages = maxNeeded / maxSources
+	}
+	return s.needs[page].depth < depth && len(s.needs[page].pages) < pages
 }
 
 // needOf returns what decoding a frame takes that copies from these pages.
