@@ -10,8 +10,8 @@ import (
 // Bounds of copies over copies (FORMAT.md, "Copies"). A frame that is stored or
 // zstd has depth 0 and needs no other page.
 const (
-	maxDepth   = 16  // of a frame
-	ownDepth   = 4   // from which a writer copies no more within one bundle, to leave room for those based on it
+	maxDepth   = 32  // of a frame
+	ownDepth   = 8   // from which a writer copies no more within one bundle, to leave room for those based on it
 	maxSources = 8   // pages that a frame copies from
 	maxNeeded  = 256 // pages that have to be decoded for one frame
 )
