@@ -53,7 +53,7 @@ func verify(cmd *cobra.Command, env *cli.Env, path, spool string, trusted *Trust
 	defer files.Close()
 	blobs, err := archive.Open(files, allowed, env.Now())
 	if err != nil {
-		return err
+		return AsIncomplete(err, path)
 	}
 	defer blobs.Close()
 	show, stop := cli.Progress(env.Stderr, output.Quiet)
@@ -103,7 +103,7 @@ the bundle says of itself. The volumes are not read: that is what verify does.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			report, err := report(cmd, env, args[0], spool, &trusted)
 			if err != nil {
-				return err
+				return AsIncomplete(err, args[0])
 			}
 			if asJSON {
 				return PrintJSON(cmd, report)

@@ -32,7 +32,7 @@ type Unverified struct {
 // ReadSums returns the bytes of SHA256SUMS, unjudged. Without that file a
 // bundle is ErrIncomplete.
 func ReadSums(fsys fs.FS) ([]byte, error) {
-	text, err := readFile(fsys, SumsName, MaxSums)
+	text, err := ReadFile(fsys, SumsName, MaxSums)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: there is no %s, which is written last", ErrIncomplete, SumsName)
 	}
@@ -73,7 +73,7 @@ func (u *Unverified) file(fsys fs.FS, name string) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %s does not list %q", ErrRejected, SumsName, name)
 	}
-	data, err := readFile(fsys, name, MaxSmallFile)
+	data, err := ReadFile(fsys, name, MaxSmallFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %q is missing", ErrRejected, name)
 	}
@@ -136,7 +136,7 @@ func checkSignatures(fsys fs.FS, text []byte, allowed *trust.AllowedSigners, at 
 	var doubts []error
 	for _, principal := range principals {
 		file := signaturesFrom + principal + signaturesTo
-		armored, err := readFile(fsys, file, trust.MaxSignature)
+		armored, err := ReadFile(fsys, file, trust.MaxSignature)
 		if err != nil {
 			return nil, err
 		}
@@ -241,8 +241,8 @@ func signatures(fsys fs.FS) ([]string, error) {
 	return principals, nil
 }
 
-// readFile reads a whole file of at most limit bytes.
-func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
+// ReadFile reads a whole file of at most limit bytes.
+func ReadFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err

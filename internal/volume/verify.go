@@ -90,7 +90,11 @@ func (v *verifier) read(ctx context.Context, queue chan<- *reading, free <-chan 
 			size := min(manifest.BlockSize, v.s.size-index*manifest.BlockSize)
 			b := &reading{data: buffer[:size], err: make(chan error, 1)}
 			go func() { b.err <- v.r.readBlock(v.s, index, b.data) }()
-			queue <- b
+			select {
+			case queue <- b:
+			case <-ctx.Done():
+				return
+			}
 		}
 	}
 }
