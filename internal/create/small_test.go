@@ -204,7 +204,16 @@ func checkSmall(t *testing.T, kit *bundletest.Kit, dir string, source *bundletes
 	return blobs
 }
 
+// notShort leaves out what takes minutes under the race detector.
+func notShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes minutes under the race detector; the run without -short has it")
+	}
+}
+
 func TestSmallComesBackExactly(t *testing.T) {
+	notShort(t)
 	kit := bundletest.NewKit(t)
 	g := newGeneration(9 << 20)
 	source := g.image(t)
@@ -241,11 +250,8 @@ func TestChainOfDeltas(t *testing.T) {
 	g := newGeneration(5 << 20)
 	var chain []string
 	first := int64(0)
-	last := 10
-	if testing.Short() {
-		last = 3
-	}
-	for version := 1; version <= last; version++ {
+	notShort(t)
+	for version := 1; version <= 10; version++ {
 		source := g.image(t)
 		dir := packSmall(t, kit, version, source, chain...)
 		checkSmall(t, kit, dir, source, chain...)
