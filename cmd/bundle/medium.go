@@ -116,14 +116,26 @@ func checkPlace(out string, volume int64) (transfer.Medium, error) {
 		return at, err
 	}
 	if at.ReadOnly {
-		return at, cli.Hint(fmt.Errorf("%s: %w", at, transfer.ErrReadOnly),
-			"a disc is made from a folder: write the bundle to one, then burn that (xorriso, growisofs)")
+		return at, cli.Hint(fmt.Errorf("%s: %w", at, transfer.ErrReadOnly), "%s", whyReadOnly(at))
 	}
 	if volume > at.MaxFile {
 		return at, cli.Hint(fmt.Errorf("%s: %w: volumes have up to %s, and files there at most %s",
 			at, transfer.ErrTooLarge, cli.Bytes(volume), cli.Bytes(at.MaxFile)), "bundle create --media fat32 makes volumes that fit")
 	}
 	return at, nil
+}
+
+// whyReadOnly says what can be done about a medium that takes no writes.
+func whyReadOnly(at transfer.Medium) string {
+	check := map[string]string{"vfat": "fsck.vfat -a", "exfat": "fsck.exfat -y", "ntfs": "ntfsfix"}[at.FileSystem]
+	switch {
+	case at.FileSystem == "iso9660" || at.FileSystem == "udf":
+		return "a disc is made from a folder: write the bundle to one, then burn that (xorriso, growisofs)"
+	case check != "":
+		return "it is locked or mounted so, or the kernel made it so because the file system is in disorder, as after a power cut: " +
+			"then unmount it, check it, mount it and run the same command again; to check it: " + check + " " + cli.Quote(at.Device)
+	}
+	return "mount it for writing, or choose another place"
 }
 
 // creationMedium reads --media and --volume-size of create.

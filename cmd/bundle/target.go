@@ -165,7 +165,7 @@ func (n *noting) Put(name string, data []byte) error {
 func explainChanged(err error) error {
 	if errors.Is(err, journey.ErrChanged) {
 		return cli.Hint(err, "run the same command again: what is whole stays, the rest is written anew; "+
-			"if it ends like this once more, the medium is broken or counterfeit: take another one")
+			"if it ends like this once more, check the medium's file system (fsck); if that does not help, it is broken or counterfeit: take another one")
 	}
 	return err
 }
