@@ -27,6 +27,7 @@ type file struct {
 	old   *standing // what the file holds from an earlier attempt; nil: nothing
 
 	size, kicked, synced int64 // written, handed to write-back, and to fdatasync
+	reserved             int64 // see place.reserve
 
 	flush chan struct{} // one token a background fdatasync: at most one runs
 	wg    sync.WaitGroup
@@ -51,6 +52,9 @@ func (w *file) Write(b []byte) (int, error) {
 		w.kicked, w.synced = w.kicked+int64(len(b)), w.synced+int64(len(b))
 		return len(b), nil
 	}
+	if end := w.size + int64(len(b)); end > w.reserved {
+		w.reserved = w.place.reserve(w.f, w.size, end)
+	}
 	n, err := w.f.WriteAt(b, w.size)
 	w.size += int64(n)
 	if err != nil {
@@ -70,7 +74,7 @@ func (w *file) Close() error {
 	if was {
 		return &fs.PathError{Op: "closing", Path: w.path(), Err: fs.ErrClosed}
 	}
-	if w.failed() == nil && w.old != nil && w.old.size > w.size {
+	if w.failed() == nil && (w.old != nil && w.old.size > w.size || w.place.fat) {
 		if err := w.f.Truncate(w.size); err != nil {
 			w.fail("truncating", err)
 		}
