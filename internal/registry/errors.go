@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -45,6 +46,11 @@ func (e *statusError) Error() string {
 		s += ": " + e.said
 	}
 	return s
+}
+
+// Is reports a 404 as fs.ErrNotExist, for who asks for what may be missing.
+func (e *statusError) Is(target error) bool {
+	return target == fs.ErrNotExist && e.code == http.StatusNotFound
 }
 
 // newStatusError reads the registry's reasons (distribution-spec, "Error Codes").
