@@ -90,10 +90,11 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
 		return err
 	}
 	defer files.Close()
-	bases, err := openBases(l.bases)
+	bases, closeBases, err := openBases(l.bases)
 	if err != nil {
 		return err
 	}
+	defer closeBases()
 	blobs, err := archive.OpenOn(files, bases, allowed, env.Now())
 	if err != nil {
 		return commands.AsIncomplete(err, paths[0])
@@ -111,17 +112,24 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
 	return l.tell(cmd, env, result, blobs)
 }
 
-// openBases opens the folders and files of bases.
-func openBases(paths []string) ([]fs.FS, error) {
+// openBases opens the folders and files of bases, and returns what closes them.
+func openBases(paths []string) ([]fs.FS, func(), error) {
 	var all []fs.FS
+	var opened []io.Closer
+	closeAll := func() {
+		for _, c := range opened {
+			c.Close()
+		}
+	}
 	for _, path := range paths {
 		files, err := media.Open(path)
 		if err != nil {
-			return nil, err
+			closeAll()
+			return nil, nil, err
 		}
-		all = append(all, files)
+		all, opened = append(all, files), append(opened, files)
 	}
-	return all, nil
+	return all, closeAll, nil
 }
 
 // destination opens what --to names.

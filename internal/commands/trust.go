@@ -16,7 +16,6 @@ import (
 
 	"airlock/internal/archive"
 	"airlock/internal/cli"
-	"airlock/internal/create"
 	"airlock/internal/dockertar"
 	"airlock/internal/layout"
 	"airlock/internal/load"
@@ -29,18 +28,16 @@ import (
 	"airlock/internal/volume"
 )
 
-// Classes says which errors of Airlock's packages belong to which exit code.
-var classes = cli.Classes{
-	Rejected: []error{
+// Classes returns which errors belong to which exit code: those of the packages
+// that both programs link, and others that mean a rejection.
+func Classes(rejected ...error) cli.Classes {
+	all := []error{
 		manifest.ErrRejected, trust.ErrRejected, volume.ErrDamaged, archive.ErrMalformed, archive.ErrMismatch,
-		load.ErrRejected, load.ErrMoves, create.ErrRejected, oci.ErrMalformed, tarfs.ErrMalformed,
+		load.ErrRejected, load.ErrMoves, oci.ErrMalformed, tarfs.ErrMalformed,
 		registry.ErrRejected, layout.ErrRejected, dockertar.ErrRejected,
-	},
-	Incomplete: []error{manifest.ErrIncomplete},
+	}
+	return cli.Classes{Rejected: append(all, rejected...), Incomplete: []error{manifest.ErrIncomplete}}
 }
-
-// Classes returns which errors belong to which exit code.
-func Classes() cli.Classes { return classes }
 
 // DefaultTrust is the list of trusted keys that is read without --trust. It is
 // one fixed place, so that no environment variable can name another.
@@ -143,10 +140,17 @@ func PrintJSON(cmd *cobra.Command, v any) error {
 // OpenBundle opens the bundle that an argument names: a folder, a tar file or,
 // as "-", standard input, which is spooled in the folder spool.
 func OpenBundle(cmd *cobra.Command, path, spool string) (media.FS, error) {
+	var files media.FS
+	var err error
 	if path == "-" {
-		return receive(cmd.Context(), cmd.InOrStdin(), spool)
+		files, err = receive(cmd.Context(), cmd.InOrStdin(), spool)
+	} else {
+		files, err = media.Open(path)
 	}
-	return media.Open(path)
+	if errors.Is(err, media.ErrNoBundle) {
+		err = cli.Hint(err, "a bundle is the folder or the tar file that `bundle create` has written, or - for such a tar file on standard input")
+	}
+	return files, err
 }
 
 // OpenBundles opens a bundle in several places: folders, a tar file, a server.
