@@ -85,8 +85,8 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if err := checkFree(c.out); err != nil {
 		return err
 	}
-	c.from.spool = spoolFor(c.out)
-	if err := c.from.open(base); err != nil {
+	c.from.spool, c.from.quiet = spoolFor(c.out), c.output.Quiet
+	if err := c.from.open(cmd, base); err != nil {
 		return err
 	}
 	defer c.from.close()

@@ -4,6 +4,7 @@ package commands
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -103,8 +105,31 @@ func (r *Registry) Add(cmd *cobra.Command) {
 	f.IntVar(&r.options.Parallel, "parallel", 0, "uploads to a registry side by side (default 4)")
 }
 
-// Client returns a client with the flags' settings.
-func (r *Registry) Client() (*registry.Client, error) { return registry.New(r.options) }
+// Client returns a client with the flags' settings, which tells on standard
+// error what it waits for, unless it is to be quiet.
+func (r *Registry) Client(cmd *cobra.Command, quiet bool) (*registry.Client, error) {
+	o := r.options
+	if !quiet {
+		o.Waiting = teller(cmd.ErrOrStderr(), cmd.Root().Name())
+	}
+	return registry.New(o)
+}
+
+// teller returns what tells of waiting: of all that wait for the same try of
+// the same host, once.
+func teller(w io.Writer, program string) func(registry.Wait) {
+	var mu sync.Mutex
+	last := map[string]int{}
+	return func(wait registry.Wait) {
+		mu.Lock()
+		defer mu.Unlock()
+		if last[wait.Host] == wait.Try {
+			return
+		}
+		last[wait.Host] = wait.Try
+		fmt.Fprintf(w, "%s: waiting for %s (%s), try %d of %d\n", program, cmp.Or(wait.Host, "the registry"), wait.Reason, wait.Try, wait.Of)
+	}
+}
 
 // Output is the flags --json and --quiet.
 type Output struct {
