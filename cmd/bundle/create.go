@@ -170,6 +170,9 @@ func (c *creation) tell(cmd *cobra.Command, env *cli.Env, r *create.Result, t *t
 	if c.out == "-" {
 		w = env.Stderr
 	}
+	if c.out == "-" && c.output.Quiet {
+		return nil
+	}
 	_, err := fmt.Fprintf(w, "%s: %s, %s in %s, signed as %s, root %s\n%s\n",
 		m.Title(), cli.Count(len(m.Images), "image"), cli.Bytes(m.SpaceSize()), cli.Count(len(m.Volumes), "volume"), signer, r.Root, t.farewell)
 	return err

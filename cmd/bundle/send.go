@@ -39,7 +39,7 @@ BUNDLE is a folder or a tar file; a destination is a folder or
 sftp://[user@]host[:port]/folder.`,
 		Example: `  bundle send out /media/usb
   bundle send out sftp://courier@far.example/releases/shop-1.4.0 --limit-rate 5MB/s`,
-		Args: cobra.MinimumNArgs(1),
+		Args: cli.Args("BUNDLE…"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.run(cmd, env, args[0], append(args[1:], s.to...))
 		},

@@ -40,6 +40,9 @@ func checkFree(out string) error {
 		}
 		return nil
 	}
+	if info, err := os.Stat(out); err == nil && !info.IsDir() {
+		return cli.Usagef("-o %q: is there and no folder; OUT is a folder, an sftp:// URL, a new .tar file, or - for standard output", out)
+	}
 	_, err := os.Lstat(filepath.Join(out, manifest.SumsName))
 	if err == nil {
 		return cli.Hint(fmt.Errorf("%q holds a bundle already, and nothing of it is overwritten", out),

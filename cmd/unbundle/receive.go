@@ -34,7 +34,7 @@ is a folder (several: the sticks that a bundle is spread over), a tar file,
 sftp://[user@]host[:port]/folder, or - for a tar stream on standard input.`,
 		Example: `  unbundle receive sftp://courier@far.example/releases/shop-1.4.0 /srv/bundles/shop-1.4.0
   unbundle receive /media/usb1 /media/usb2 /srv/bundles/shop-1.4.0`,
-		Args: cobra.MinimumNArgs(2),
+		Args: cli.Args("SOURCE", "DIR…"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			last := len(args) - 1
 			return r.run(cmd, env, args[:last], args[last])

@@ -131,6 +131,12 @@ func teller(w io.Writer, program string) func(registry.Wait) {
 	}
 }
 
+// DockerHint adds to the error of a Docker Engine that cannot be reached what
+// can be done, with the flag that both programs have.
+func DockerHint(err error) error {
+	return cli.Hint(err, "start the engine, or name the one that is meant: --docker-host unix:///run/user/1000/docker.sock or tcp://HOST:PORT")
+}
+
 // Output is the flags --json and --quiet.
 type Output struct {
 	JSON  bool

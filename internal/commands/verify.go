@@ -25,7 +25,7 @@ func Verify(env *cli.Env, program string) *cobra.Command {
 signed, and that every image is complete. BUNDLE is a folder, a tar file, or -
 for a tar stream on standard input.`,
 		Example: fmt.Sprintf("  %s verify /media/usb --trust allowed_signers", program),
-		Args:    cobra.ExactArgs(1),
+		Args:    cli.Args("BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return verify(cmd, env, args[0], spool, &trusted, &output)
 		},
@@ -99,7 +99,7 @@ With --trust (or ` + DefaultTrust + `) signatures are checked, and a
 bundle that nobody trusted has signed is refused. Without either, it shows what
 the bundle says of itself. The volumes are not read: that is what verify does.`,
 		Example: example,
-		Args:    cobra.ExactArgs(1),
+		Args:    cli.Args("BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			report, err := report(cmd, env, args[0], spool, &trusted)
 			if err != nil {
