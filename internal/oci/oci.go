@@ -20,11 +20,12 @@ import (
 // Limits of what is read. A registry must take manifests of 4 MiB
 // (OCI distribution-spec, "Pushing Manifests").
 const (
-	MaxDocument  = 4 << 20 // bytes of an index, a manifest
-	MaxConfig    = 8 << 20 // bytes of an image config
-	MaxChildren  = 4096    // descriptors in one document
-	MaxDepth     = 4       // indexes within indexes
-	MaxDocuments = 10000   // indexes and manifests of one image
+	MaxDocument      = 4 << 20  // bytes of an index, a manifest
+	MaxConfig        = 8 << 20  // bytes of an image config
+	MaxChildren      = 4096     // descriptors in one document
+	MaxDepth         = 4        // indexes within indexes
+	MaxDocuments     = 10000    // indexes and manifests of one image
+	MaxDocumentBytes = 64 << 20 // of all these together
 )
 
 // The media types that Airlock carries as documents.

@@ -136,6 +136,9 @@ func (w *Writer) next() error {
 	if w.offset >= int64(manifest.MaxVolumes)*w.layout.Size {
 		return fmt.Errorf("more than %d volumes of %d bytes", manifest.MaxVolumes, w.layout.Size)
 	}
+	if w.offset >= manifest.MaxSpace {
+		return fmt.Errorf("more than %d bytes of volumes", int64(manifest.MaxSpace))
+	}
 	b := <-w.free
 	b.data, b.volume = b.data[:0], int(w.offset/w.layout.Size)
 	w.mu.Lock()
