@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -13,8 +14,8 @@ import (
 	"airlock/internal/progress"
 )
 
-// segmentSize is how many bytes of a blob are asked for at once: large enough
-// that a request costs little beside it, small enough that several are under
+// segmentSize is the unit of what is fetched, in bytes: large enough that a
+// request for it costs little beside it, small enough that several are under
 // way for the one blob that is to be written next.
 const segmentSize = 8 << 20
 
@@ -23,6 +24,11 @@ const (
 	maxFetching = 6               // requests under way
 	maxFetched  = 8 * segmentSize // bytes of segments under way or waiting
 )
+
+// slowSegment is how long one connection may take for a segment. A source that
+// takes longer, at less than about 20 MB/s, is asked for several at once. One
+// request for a whole blob costs the source half as much work.
+const slowSegment = 400 * time.Millisecond
 
 // segment is bytes [from, to) of an item.
 type segment struct {
@@ -44,6 +50,7 @@ type fetcher struct {
 
 	mu       sync.Mutex
 	noRanges map[Source]bool
+	slow     map[Source]bool
 }
 
 // fetch begins to fetch the items that are not documents.
@@ -55,6 +62,7 @@ func fetch(ctx context.Context, items []item) *fetcher {
 		requests: semaphore.NewWeighted(maxFetching),
 		free:     make(chan []byte, maxFetched/segmentSize),
 		noRanges: map[Source]bool{},
+		slow:     map[Source]bool{},
 	}
 	f.running.Add(1)
 	go func() {
@@ -82,15 +90,18 @@ func (f *fetcher) plan(it *item) {
 		if f.memory.Acquire(f.ctx, held(s.to-s.from)) != nil {
 			break
 		}
-		switch {
-		case stream != nil:
-			stream <- s
-		case f.isSequential(it.source) && it.Size > segmentSize:
-			stream = make(chan *segment, maxFetched/segmentSize)
-			stream <- s
-			f.start(func() { f.fetchStream(it, stream) })
-		default:
+		if it.Size <= segmentSize || !f.isSequential(it.source) {
+			if stream != nil {
+				close(stream)
+				stream = nil
+			}
 			f.start(func() { f.fetchRange(it, s) })
+		} else {
+			if stream == nil {
+				stream = make(chan *segment, maxFetched/segmentSize)
+				f.start(func() { f.fetchStream(it, s.from, stream) })
+			}
+			stream <- s
 		}
 		select {
 		case f.queue <- s:
@@ -110,10 +121,20 @@ func (f *fetcher) start(work func()) {
 	}()
 }
 
+// isSequential says whether a blob is to be fetched with one request.
 func (f *fetcher) isSequential(s Source) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.noRanges[s]
+	return f.noRanges[s] || !f.slow[s]
+}
+
+// observe takes note of how long a source took for a segment.
+func (f *fetcher) observe(s Source, size int64, took time.Duration) {
+	if size == segmentSize && took > slowSegment {
+		f.mu.Lock()
+		f.slow[s] = true
+		f.mu.Unlock()
+	}
 }
 
 // fetchRange fetches one segment by itself.
@@ -141,27 +162,46 @@ func (f *fetcher) fetchRange(it *item, s *segment) {
 	s.err = err
 }
 
-// fetchStream fetches segments that follow each other with one request.
-func (f *fetcher) fetchStream(it *item, segments <-chan *segment) {
-	err := f.requests.Acquire(f.ctx, 1)
-	var r io.ReadCloser
+// fetchStream fetches segments that follow each other, the first of them at
+// byte from, with one request.
+func (f *fetcher) fetchStream(it *item, from int64, segments <-chan *segment) {
+	r, err := f.openStream(it, from)
 	if err == nil {
 		defer f.requests.Release(1)
-		if r, err = it.source.Open(f.ctx, it.Descriptor, 0, it.Size); err == nil {
-			defer r.Close()
-		}
+		defer r.Close()
 	}
-	at := int64(0)
 	for s := range segments {
-		if err == nil && at < s.from {
-			_, err = io.CopyN(io.Discard, r, s.from-at)
-		}
-		if err == nil {
+		began := time.Now()
+		if s.err = err; err == nil {
 			err = f.read(s, r)
+			s.err = err
 		}
-		s.err, at = err, s.to
+		f.observe(it.source, s.to-s.from, time.Since(began))
 		close(s.ready)
 	}
+}
+
+// openStream opens an item at byte from. Unless it fails it has acquired a request.
+func (f *fetcher) openStream(it *item, from int64) (io.ReadCloser, error) {
+	if err := f.requests.Acquire(f.ctx, 1); err != nil {
+		return nil, err
+	}
+	at := from
+	r, err := it.source.Open(f.ctx, it.Descriptor, from, it.Size)
+	if errors.Is(err, oci.ErrNoRanges) {
+		at = 0
+		r, err = it.source.Open(f.ctx, it.Descriptor, 0, it.Size)
+	}
+	if err == nil && at < from {
+		_, err = io.CopyN(io.Discard, r, from-at)
+	}
+	if err != nil {
+		if r != nil {
+			r.Close()
+		}
+		f.requests.Release(1)
+	}
+	return r, err
 }
 
 func (f *fetcher) read(s *segment, r io.Reader) error {
