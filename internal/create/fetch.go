@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"airlock/internal/archive"
 	"airlock/internal/oci"
 	"airlock/internal/progress"
 )
@@ -150,7 +151,7 @@ func (f *fetcher) fetchRange(it *item, s *segment) {
 		f.noRanges[it.source] = true
 		f.mu.Unlock()
 		if r, err = it.source.Open(f.ctx, it.Descriptor, 0, it.Size); err == nil {
-			_, err = io.CopyN(io.Discard, r, s.from)
+			err = skip(r, s.from)
 		}
 	}
 	if r != nil {
@@ -159,7 +160,7 @@ func (f *fetcher) fetchRange(it *item, s *segment) {
 	if err == nil {
 		err = f.read(s, r)
 	}
-	s.err = err
+	s.err = trouble(err)
 }
 
 // fetchStream fetches segments that follow each other, the first of them at
@@ -172,11 +173,11 @@ func (f *fetcher) fetchStream(it *item, from int64, segments <-chan *segment) {
 	}
 	for s := range segments {
 		began := time.Now()
-		if s.err = err; err == nil {
+		if err == nil {
 			err = f.read(s, r)
-			s.err = err
 		}
 		f.observe(it.source, s.to-s.from, time.Since(began))
+		s.err = trouble(err)
 		close(s.ready)
 	}
 }
@@ -193,7 +194,7 @@ func (f *fetcher) openStream(it *item, from int64) (io.ReadCloser, error) {
 		r, err = it.source.Open(f.ctx, it.Descriptor, 0, it.Size)
 	}
 	if err == nil && at < from {
-		_, err = io.CopyN(io.Discard, r, from-at)
+		err = skip(r, from-at)
 	}
 	if err != nil {
 		if r != nil {
@@ -206,7 +207,56 @@ func (f *fetcher) openStream(it *item, from int64) (io.ReadCloser, error) {
 
 func (f *fetcher) read(s *segment, r io.Reader) error {
 	s.data = f.buffer(s.to - s.from)
-	_, err := io.ReadFull(r, s.data)
+	in := noting{Reader: r}
+	n, err := io.ReadFull(&in, s.data)
+	return in.judge(s.from+int64(n), err)
+}
+
+// skip reads n bytes that nobody wants.
+func skip(r io.Reader, n int64) error {
+	in := noting{Reader: r}
+	got, err := io.CopyN(io.Discard, &in, n)
+	return in.judge(got, err)
+}
+
+// noting keeps the error that its Reader fails with, which io.ReadFull's own
+// cannot be told from.
+type noting struct {
+	io.Reader
+	failed error
+}
+
+func (n *noting) Read(p []byte) (int, error) {
+	got, err := n.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		n.failed = err
+	}
+	return got, err
+}
+
+// judge returns the error of reading up to byte at: the Reader's own or, where
+// it has said that its bytes end there, that they are too few.
+func (n *noting) judge(at int64, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case n.failed != nil:
+		return n.failed
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: they end after %d bytes", archive.ErrMismatch, at)
+	}
+	return err
+}
+
+// errBroken says that a source has not said all that it had to say.
+var errBroken = errors.New("the source broke off")
+
+// trouble returns a source's error in a form that cannot be taken for the end of
+// its bytes: those that it gave may all be right.
+func trouble(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: %s", errBroken, err)
+	}
 	return err
 }
 

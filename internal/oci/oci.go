@@ -131,6 +131,40 @@ type Document struct {
 // IsIndex reports whether the document is an index.
 func (d *Document) IsIndex() bool { return IsIndexType(d.MediaType) }
 
+// Kind returns what a list of referrers says of the document (distribution-spec,
+// "Listing Referrers"): its artifact type or, if it refers to something and has
+// none, its config's media type. What has not a media type's form is none.
+func (d *Document) Kind() string {
+	kind := d.ArtifactType
+	if kind == "" && d.Subject != nil && d.Config != nil {
+		kind = d.Config.MediaType
+	}
+	if !manifest.IsMediaType(kind) {
+		return ""
+	}
+	return kind
+}
+
+// RefersTo reports whether subject is what the document refers to.
+func (d *Document) RefersTo(subject manifest.Digest) bool {
+	return d.Subject != nil && d.Subject.Digest == subject
+}
+
+// ReferrersTag returns the tag of the index that lists what refers to a document
+// where the registry does not (distribution-spec, "Referrers Tag Schema").
+func ReferrersTag(subject manifest.Digest) string { return "sha256-" + subject.Hex() }
+
+// IsReferrersTag reports whether a tag is one under which something that refers
+// to subject is looked for: ReferrersTag, or one of cosign's for a signature, an
+// attestation or an SBOM (cosign's SIGNATURE_SPEC.md, "Tag-based discovery").
+func IsReferrersTag(tag string, subject manifest.Digest) bool {
+	switch suffix, ok := strings.CutPrefix(tag, ReferrersTag(subject)); suffix {
+	case "", ".sig", ".att", ".sbom":
+		return ok
+	}
+	return false
+}
+
 // Parse reads the document that a descriptor with the given media type points
 // to. Every error wraps ErrMalformed.
 func Parse(raw []byte, mediaType string) (*Document, error) {
