@@ -45,7 +45,8 @@ func loadCommand(env *cli.Env) *cobra.Command {
 		Long: `Proves a bundle and loads its images straight from it: blobs that the
 destination has are not read, names are set last, and the destination is asked
 for its digests afterwards. BUNDLE is a folder (several: the sticks that it is
-spread over), a tar file, sftp://[user@]host[:port]/folder, or - for a tar stream
+spread over, in any order; on a terminal, those that are missing are asked for),
+a tar file, sftp://[user@]host[:port]/folder, or - for a tar stream
 on standard input.
 
 Destinations:
@@ -86,11 +87,15 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
 	if err != nil {
 		return err
 	}
-	files, err := commands.OpenBundles(cmd, env, &l.sftp, paths, l.spoolDir())
+	open := l.sftp.Opener(cmd, env, l.spoolDir())
+	files, err := commands.OpenSet(open, paths)
 	if err != nil {
 		return err
 	}
 	defer files.Close()
+	if err := files.Complete(cmd.Context(), env, open); err != nil {
+		return err
+	}
 	bases, closeBases, err := openBases(l.bases)
 	if err != nil {
 		return err
@@ -98,7 +103,7 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
 	defer closeBases()
 	blobs, err := archive.OpenOn(files, bases, allowed, env.Now())
 	if err != nil {
-		return commands.AsIncomplete(err, paths[0])
+		return files.Explain(err, "load")
 	}
 	defer blobs.Close()
 	show, stop := cli.Progress(env.Stderr, l.output.Quiet)

@@ -184,19 +184,6 @@ func OpenBundle(cmd *cobra.Command, path, spool string) (media.FS, error) {
 	return files, err
 }
 
-// OpenBundles opens a bundle in several places: folders, a tar file, a server.
-func OpenBundles(cmd *cobra.Command, env *cli.Env, sftp *SFTP, paths []string, spool string) (media.FS, error) {
-	var all []media.FS
-	for _, path := range paths {
-		files, err := openAny(cmd, env, sftp, path, spool)
-		if err != nil {
-			return nil, errors.Join(err, media.Join(all...).Close())
-		}
-		all = append(all, files)
-	}
-	return media.Join(all...), nil
-}
-
 func openAny(cmd *cobra.Command, env *cli.Env, sftp *SFTP, path, spool string) (media.FS, error) {
 	if !IsURL(path) {
 		return OpenBundle(cmd, path, spool)

@@ -11,6 +11,7 @@ import (
 	"airlock/internal/inspect"
 	"airlock/internal/load"
 	"airlock/internal/manifest"
+	"airlock/internal/media"
 )
 
 // Verify returns the command verify of a program.
@@ -19,15 +20,16 @@ func Verify(env *cli.Env, program string) *cobra.Command {
 	var output Output
 	var spool string
 	cmd := &cobra.Command{
-		Use:   "verify BUNDLE",
+		Use:   "verify BUNDLE…",
 		Short: "Prove every byte of a bundle and name what is wrong",
 		Long: `Proves that somebody you trust signed the bundle, that every file is as it was
-signed, and that every image is complete. BUNDLE is a folder, a tar file, or -
-for a tar stream on standard input.`,
+signed, and that every image is complete. BUNDLE is a folder (several: the
+sticks that it is spread over), a tar file, or - for a tar stream on standard
+input.`,
 		Example: fmt.Sprintf("  %s verify /media/usb --trust allowed_signers", program),
-		Args:    cli.Args("BUNDLE"),
+		Args:    cli.Args("BUNDLE…"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return verify(cmd, env, args[0], spool, &trusted, &output)
+			return verify(cmd, env, args, spool, &trusted, &output)
 		},
 	}
 	trusted.Add(cmd)
@@ -41,19 +43,19 @@ func AddSpool(cmd *cobra.Command, spool *string) {
 	cmd.Flags().StringVar(spool, "spool", "", "`DIR` to keep a stream in while it is read, for BUNDLE \"-\" (default: this folder)")
 }
 
-func verify(cmd *cobra.Command, env *cli.Env, path, spool string, trusted *Trust, output *Output) error {
+func verify(cmd *cobra.Command, env *cli.Env, paths []string, spool string, trusted *Trust, output *Output) error {
 	allowed, err := trusted.Read()
 	if err != nil {
 		return err
 	}
-	files, err := OpenBundle(cmd, path, spool)
+	files, err := OpenSet(func(path string) (media.FS, error) { return OpenBundle(cmd, path, spool) }, paths)
 	if err != nil {
 		return err
 	}
 	defer files.Close()
 	blobs, err := archive.Open(files, allowed, env.Now())
 	if err != nil {
-		return AsIncomplete(err, path)
+		return files.Explain(err, "verify")
 	}
 	defer blobs.Close()
 	show, stop := cli.Progress(env.Stderr, output.Quiet)

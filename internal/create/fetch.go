@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -14,8 +15,8 @@ import (
 	"airlock/internal/progress"
 )
 
-// segmentSize is how many bytes of a blob are asked for at once: large enough
-// that a request costs little beside it, small enough that several are under
+// segmentSize is the unit of what is fetched, in bytes: large enough that a
+// request for it costs little beside it, small enough that several are under
 // way for the one blob that is to be written next.
 const segmentSize = 8 << 20
 
@@ -24,6 +25,11 @@ const (
 	maxFetching = 6               // requests under way
 	maxFetched  = 8 * segmentSize // bytes of segments under way or waiting
 )
+
+// slowSegment is how long one connection may take for a segment. A source that
+// takes longer, at less than about 20 MB/s, is asked for several at once. One
+// request for a whole blob costs the source half as much work.
+const slowSegment = 400 * time.Millisecond
 
 // segment is bytes [from, to) of an item.
 type segment struct {
@@ -45,6 +51,7 @@ type fetcher struct {
 
 	mu       sync.Mutex
 	noRanges map[Source]bool
+	slow     map[Source]bool
 }
 
 // fetch begins to fetch the items that are not documents.
@@ -56,6 +63,7 @@ func fetch(ctx context.Context, items []item) *fetcher {
 		requests: semaphore.NewWeighted(maxFetching),
 		free:     make(chan []byte, maxFetched/segmentSize),
 		noRanges: map[Source]bool{},
+		slow:     map[Source]bool{},
 	}
 	f.running.Add(1)
 	go func() {
@@ -83,15 +91,18 @@ func (f *fetcher) plan(it *item) {
 		if f.memory.Acquire(f.ctx, held(s.to-s.from)) != nil {
 			break
 		}
-		switch {
-		case stream != nil:
-			stream <- s
-		case f.isSequential(it.source) && it.Size > segmentSize:
-			stream = make(chan *segment, maxFetched/segmentSize)
-			stream <- s
-			f.start(func() { f.fetchStream(it, stream) })
-		default:
+		if it.Size <= segmentSize || !f.isSequential(it.source) {
+			if stream != nil {
+				close(stream)
+				stream = nil
+			}
 			f.start(func() { f.fetchRange(it, s) })
+		} else {
+			if stream == nil {
+				stream = make(chan *segment, maxFetched/segmentSize)
+				f.start(func() { f.fetchStream(it, s.from, stream) })
+			}
+			stream <- s
 		}
 		select {
 		case f.queue <- s:
@@ -111,10 +122,20 @@ func (f *fetcher) start(work func()) {
 	}()
 }
 
+// isSequential says whether a blob is to be fetched with one request.
 func (f *fetcher) isSequential(s Source) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.noRanges[s]
+	return f.noRanges[s] || !f.slow[s]
+}
+
+// observe takes note of how long a source took for a segment.
+func (f *fetcher) observe(s Source, size int64, took time.Duration) {
+	if size == segmentSize && took > slowSegment {
+		f.mu.Lock()
+		f.slow[s] = true
+		f.mu.Unlock()
+	}
 }
 
 // fetchRange fetches one segment by itself.
@@ -142,27 +163,46 @@ func (f *fetcher) fetchRange(it *item, s *segment) {
 	s.err = trouble(err)
 }
 
-// fetchStream fetches segments that follow each other with one request.
-func (f *fetcher) fetchStream(it *item, segments <-chan *segment) {
-	err := f.requests.Acquire(f.ctx, 1)
-	var r io.ReadCloser
+// fetchStream fetches segments that follow each other, the first of them at
+// byte from, with one request.
+func (f *fetcher) fetchStream(it *item, from int64, segments <-chan *segment) {
+	r, err := f.openStream(it, from)
 	if err == nil {
 		defer f.requests.Release(1)
-		if r, err = it.source.Open(f.ctx, it.Descriptor, 0, it.Size); err == nil {
-			defer r.Close()
-		}
+		defer r.Close()
 	}
-	at := int64(0)
 	for s := range segments {
-		if err == nil && at < s.from {
-			err = skip(r, s.from-at)
-		}
+		began := time.Now()
 		if err == nil {
 			err = f.read(s, r)
 		}
-		s.err, at = trouble(err), s.to
+		f.observe(it.source, s.to-s.from, time.Since(began))
+		s.err = trouble(err)
 		close(s.ready)
 	}
+}
+
+// openStream opens an item at byte from. Unless it fails it has acquired a request.
+func (f *fetcher) openStream(it *item, from int64) (io.ReadCloser, error) {
+	if err := f.requests.Acquire(f.ctx, 1); err != nil {
+		return nil, err
+	}
+	at := from
+	r, err := it.source.Open(f.ctx, it.Descriptor, from, it.Size)
+	if errors.Is(err, oci.ErrNoRanges) {
+		at = 0
+		r, err = it.source.Open(f.ctx, it.Descriptor, 0, it.Size)
+	}
+	if err == nil && at < from {
+		err = skip(r, from-at)
+	}
+	if err != nil {
+		if r != nil {
+			r.Close()
+		}
+		f.requests.Release(1)
+	}
+	return r, err
 }
 
 func (f *fetcher) read(s *segment, r io.Reader) error {
