@@ -168,6 +168,9 @@ func (s *sending) toServer(ctx context.Context, env *cli.Env, b *journey.Bundle,
 	}
 	defer server.Close()
 	outcome, err := b.Send(ctx, server, server.Files(), sender)
+	if err == nil && !s.readBack {
+		b.Settle(server, sender)
+	}
 	if err != nil || !s.readBack {
 		return outcome, err
 	}
