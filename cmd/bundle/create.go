@@ -22,6 +22,7 @@ type creation struct {
 	out        string
 	volumeSize string
 	packing    packing
+	parity     string
 	key        signing
 	from       places
 	sftp       commands.SFTP
@@ -53,6 +54,7 @@ Only pinned images are packed. To pin: bundle lock.`,
 	f.StringVarP(&c.out, "output", "o", "", "`OUT`: a folder, an sftp:// URL, a .tar file, or - for standard output")
 	f.StringVar(&c.volumeSize, "volume-size", "", "`SIZE` of a volume at most, such as 700MB (default 4092MiB; 64MiB in a tar)")
 	c.packing.add(cmd)
+	f.StringVar(&c.parity, "parity", "", "`PERCENT` of the volumes to add, so that lost blocks can be made again (default 5% on removable media, else 0%)")
 	c.key.add(cmd)
 	c.from.add(cmd)
 	c.sftp.Add(cmd)
@@ -73,6 +75,10 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 		return err
 	}
 	size, err := volumeSize(c.volumeSize, c.out)
+	if err != nil {
+		return err
+	}
+	parity, err := parityPercent(c.parity, c.out)
 	if err != nil {
 		return err
 	}
@@ -100,7 +106,7 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	o := create.Options{VolumeSize: size, Signatures: []create.Signature{signature}, Spool: c.from.spool}
+	o := create.Options{VolumeSize: size, Parity: parity, Signatures: []create.Signature{signature}, Spool: c.from.spool}
 	bases, err := c.packing.options(env, &o, c.out)
 	if err != nil {
 		return err
@@ -111,7 +117,8 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 
 // write writes the bundle and tells of it.
 func (c *creation) write(cmd *cobra.Command, env *cli.Env, contents *create.Contents, o create.Options) error {
-	target, err := c.openTarget(cmd, env, contents.MaxBundleSize())
+	size := contents.MaxBundleSize()
+	target, err := c.openTarget(cmd, env, size+create.MaxParity(size, o.Parity))
 	if err != nil {
 		return err
 	}
@@ -137,7 +144,8 @@ type created struct {
 	Root    manifest.Digest `json:"root"`
 	Images  int             `json:"images"`
 	Volumes int             `json:"volumes"`
-	Bytes   int64           `json:"bytes"` // of the volumes
+	Bytes   int64           `json:"bytes"`            // of the volumes
+	Parity  int64           `json:"parity,omitempty"` // bytes
 	Output  string          `json:"output"`
 	Signer  string          `json:"signer"`
 }
@@ -145,14 +153,18 @@ type created struct {
 func (c *creation) tell(cmd *cobra.Command, env *cli.Env, r *create.Result, t *target, signer string) error {
 	m := r.Manifest
 	if c.output.JSON && c.out != "-" {
-		return commands.PrintJSON(cmd, created{m.Release, m.Version, r.Root, len(m.Images), len(m.Volumes), m.SpaceSize(), c.out, signer})
+		return commands.PrintJSON(cmd, created{m.Release, m.Version, r.Root, len(m.Images), len(m.Volumes), m.SpaceSize(), m.Parity.Size(), c.out, signer})
 	}
 	w := cmd.OutOrStdout()
 	if c.out == "-" {
 		w = env.Stderr
 	}
-	_, err := fmt.Fprintf(w, "%s: %s, %s in %s, signed as %s, root %s\n%s\n",
-		m.Title(), cli.Count(len(m.Images), "image"), cli.Bytes(m.SpaceSize()), cli.Count(len(m.Volumes), "volume"), signer, r.Root, t.farewell)
+	parity := ""
+	if m.Parity != nil {
+		parity = fmt.Sprintf(" and %s of parity", cli.Bytes(m.Parity.Size()))
+	}
+	_, err := fmt.Fprintf(w, "%s: %s, %s in %s%s, signed as %s, root %s\n%s\n",
+		m.Title(), cli.Count(len(m.Images), "image"), cli.Bytes(m.SpaceSize()), cli.Count(len(m.Volumes), "volume"), parity, signer, r.Root, t.farewell)
 	return err
 }
 

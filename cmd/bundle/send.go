@@ -153,7 +153,7 @@ func checkRoom(place string, b *journey.Bundle) error {
 		return err
 	}
 	var sizes []int64
-	for _, v := range b.Texts.Manifest.Volumes {
+	for _, v := range b.Texts.Manifest.Large() {
 		if _, err := os.Stat(filepath.Join(place, v.Name)); err != nil {
 			sizes = append(sizes, v.Size)
 		}

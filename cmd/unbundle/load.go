@@ -108,6 +108,7 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
 	if err != nil {
 		return err
 	}
+	commands.NoteRepairs(env, blobs.Space(), paths[0])
 	return l.tell(cmd, env, result, blobs)
 }
 

@@ -77,7 +77,7 @@ func (r *receiving) run(cmd *cobra.Command, env *cli.Env, from []string, to stri
 	if err != nil {
 		return err
 	}
-	if need := verified.Manifest().SpaceSize(); medium.Free < need {
+	if need := verified.Manifest().SpaceSize() + verified.Manifest().Parity.Size(); medium.Free < need {
 		return fmt.Errorf("%q has %s free, and the bundle takes %s", to, cli.Bytes(medium.Free), cli.Bytes(need))
 	}
 	state := filepath.Join(to, ".journal") // of an unfinished copy
@@ -98,6 +98,7 @@ func (r *receiving) run(cmd *cobra.Command, env *cli.Env, from []string, to stri
 	if err := os.RemoveAll(state); err != nil {
 		return err
 	}
+	commands.NoteRepairs(env, space, from[0])
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "received %s into %s: %s\n", verified.Manifest().Title(), to, outcome)
 	return err
 }

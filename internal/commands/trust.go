@@ -29,7 +29,7 @@ import (
 // Classes says which errors of Airlock's packages belong to which exit code.
 var classes = cli.Classes{
 	Rejected: []error{
-		manifest.ErrRejected, trust.ErrRejected, volume.ErrDamaged, archive.ErrMalformed, archive.ErrMismatch,
+		manifest.ErrRejected, trust.ErrRejected, volume.ErrDamaged, volume.ErrRequest, archive.ErrMalformed, archive.ErrMismatch,
 		load.ErrRejected, load.ErrMoves, create.ErrRejected, oci.ErrMalformed, tarfs.ErrMalformed,
 		registry.ErrRejected, layout.ErrRejected, dockertar.ErrRejected,
 	},

@@ -3,6 +3,7 @@ package commands
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -51,16 +52,18 @@ func verify(cmd *cobra.Command, env *cli.Env, path, spool string, trusted *Trust
 		return err
 	}
 	defer files.Close()
+	show, stop := cli.Progress(env.Stderr, output.Quiet)
+	stop = sync.OnceFunc(stop)
+	defer stop()
 	blobs, err := archive.Open(files, allowed, env.Now())
 	if err != nil {
-		return err
+		return survey(cmd, env, files, allowed, path, show, err)
 	}
 	defer blobs.Close()
-	show, stop := cli.Progress(env.Stderr, output.Quiet)
 	err = blobs.Verify(cmd.Context(), show)
 	stop()
 	if err != nil {
-		return err
+		return AsRepairable(err, path)
 	}
 	if _, err := load.NewRelease(cmd.Context(), blobs); err != nil {
 		return err

@@ -55,7 +55,7 @@ func (b *Bundle) Send(ctx context.Context, to Place, there fs.FS, sender transfe
 		if !bytes.Equal(sums, b.Texts.Text()) {
 			return Written, ErrOther
 		}
-		return Already, b.signatures(to)
+		return Already, errors.Join(b.signatures(to), b.Copy(to))
 	} else if !errors.Is(err, manifest.ErrIncomplete) {
 		return Written, err
 	}
@@ -71,7 +71,7 @@ func (b *Bundle) Send(ctx context.Context, to Place, there fs.FS, sender transfe
 	if err := sender.Send(ctx, to, files...); err != nil {
 		return Written, err
 	}
-	if err := b.signatures(to); err != nil {
+	if err := errors.Join(b.signatures(to), b.Copy(to)); err != nil {
 		return Written, err
 	}
 	if err := to.Put(manifest.SumsName, b.Texts.Text()); err != nil {
@@ -103,21 +103,25 @@ func (b *Bundle) listed() ([]transfer.File, []io.Closer, error) {
 	return files, closers, nil
 }
 
-// names returns the listed names: the small files, then the volumes.
+// names returns the listed names: the small files, then volumes and parity.
 func (b *Bundle) names() []string {
-	var volumes []string
-	for _, v := range b.Texts.Manifest.Volumes {
-		volumes = append(volumes, v.Name)
+	var large []string
+	for _, f := range b.Texts.Manifest.Large() {
+		large = append(large, f.Name)
 	}
-	var names []string
-	for _, name := range b.Texts.Sums().Names() {
-		if !slices.Contains(volumes, name) {
-			names = append(names, name)
-		}
-	}
-	return append(names, volumes...)
+	return append(b.small(), large...)
 }
 
+// small returns the listed names but volumes and parity.
+func (b *Bundle) small() []string {
+	large := map[string]bool{}
+	for _, f := range b.Texts.Manifest.Large() {
+		large[f.Name] = true
+	}
+	return slices.DeleteFunc(b.Texts.Sums().Names(), func(name string) bool { return large[name] })
+}
+
+// signatures writes the signatures.
 func (b *Bundle) signatures(to Place) error {
 	for _, principal := range b.Texts.Signatures {
 		name, err := manifest.SignatureName(principal)
@@ -135,8 +139,35 @@ func (b *Bundle) signatures(to Place) error {
 	return nil
 }
 
-// Size returns how many bytes the bundle's volumes have.
-func (b *Bundle) Size() int64 { return b.Texts.Manifest.SpaceSize() }
+// Copy writes the second place of the small files, which a bundle with parity
+// has, with the signatures that there are.
+func (b *Bundle) Copy(to interface {
+	Put(name string, data []byte) error
+}) error {
+	if b.Texts.Manifest.Parity == nil {
+		return nil
+	}
+	names := b.small()
+	for _, principal := range b.Texts.Signatures {
+		name, err := manifest.SignatureName(principal)
+		if err != nil {
+			return err
+		}
+		names = append(names, name)
+	}
+	files := map[string][]byte{manifest.SumsName: b.Texts.Text()}
+	for _, name := range names {
+		data, err := fs.ReadFile(b.Files, name)
+		if err != nil {
+			return err
+		}
+		files[name] = data
+	}
+	return to.Put(manifest.CopyName, manifest.MarshalCopy(files))
+}
+
+// Size returns how many bytes the bundle's volumes and parity have.
+func (b *Bundle) Size() int64 { return b.Texts.Manifest.SpaceSize() + b.Texts.Manifest.Parity.Size() }
 
 // ReadBack reads every listed file of a place back and compares its hash.
 func ReadBack(ctx context.Context, at Place, sums manifest.Sums, show progress.Sink) (Outcome, error) {

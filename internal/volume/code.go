@@ -1,0 +1,170 @@
+package volume
+
+import (
+	"crypto/subtle"
+	"fmt"
+
+	"github.com/klauspost/reedsolomon"
+
+	"airlock/internal/manifest"
+)
+
+// code computes the parity of stripes. It is safe for use by several goroutines.
+type code struct {
+	data, parity int
+	multiply     []reedsolomon.Encoder // for every run of rowsAtOnce data blocks
+}
+
+// rowsAtOnce is how many data blocks are coded together: what the vector
+// instructions take in one go. More parity than that is computed in two goes.
+const rowsAtOnce = 10
+
+func newCode(p *manifest.Parity) (*code, error) {
+	c := &code{data: int(p.Data), parity: int(p.Blocks)}
+	for first := 0; first < c.data; first += rowsAtOnce {
+		n := min(rowsAtOnce, c.data-first)
+		matrix := make([][]byte, c.parity)
+		for i := range matrix {
+			for j := range n {
+				matrix[i] = append(matrix[i], coefficient(c.data, i, first+j))
+			}
+		}
+		m, err := multiplier(matrix)
+		if err != nil {
+			return nil, err
+		}
+		c.multiply = append(c.multiply, m)
+	}
+	return c, nil
+}
+
+// multiplier returns what multiplies columns of bytes by a matrix.
+func multiplier(matrix [][]byte) (reedsolomon.Encoder, error) {
+	m, err := reedsolomon.New(len(matrix[0]), len(matrix), reedsolomon.WithCustomMatrix(matrix),
+		reedsolomon.WithInversionCache(false), reedsolomon.WithMaxGoroutines(1))
+	if err != nil {
+		return nil, fmt.Errorf("parity of %d over %d blocks: %w", len(matrix), len(matrix[0]), err)
+	}
+	return m, nil
+}
+
+// sums adds up the parity of one stripe. It holds rowsAtOnce blocks beside the
+// parity itself.
+type sums struct {
+	code   *code
+	parity [][]byte // so far
+	run    int      // of held, in code.multiply
+	held   [][]byte // of the run; what was not added counts as zeros
+	filled int      // how many of held were added
+	part   []byte   // scratch
+}
+
+// slice is how many bytes of every block are coded at once, so that they stay
+// in the processor's cache.
+const slice = 32 << 10
+
+func (c *code) newSums() *sums {
+	s := &sums{code: c, part: make([]byte, c.parity*slice)}
+	for range c.parity {
+		s.parity = append(s.parity, make([]byte, manifest.BlockSize))
+	}
+	for range min(rowsAtOnce, c.data) {
+		s.held = append(s.held, make([]byte, manifest.BlockSize))
+	}
+	return s
+}
+
+// reset begins another stripe.
+func (s *sums) reset() {
+	for _, p := range s.parity {
+		clear(p)
+	}
+	s.drop()
+}
+
+func (s *sums) drop() {
+	for _, h := range s.held {
+		clear(h)
+	}
+	s.filled = 0
+}
+
+// add adds the data block of a row; one of fewer bytes is filled up with
+// zeros. A row may be added once, best in ascending order.
+func (s *sums) add(row int, data []byte) error {
+	if run := row / rowsAtOnce; run != s.run {
+		if err := s.flush(); err != nil {
+			return err
+		}
+		s.run = run
+	}
+	copy(s.held[row%rowsAtOnce], data)
+	s.filled++
+	return nil
+}
+
+// flush brings parity up to date with what was added.
+func (s *sums) flush() error {
+	if s.filled == 0 {
+		return nil
+	}
+	m := s.code.multiply[s.run]
+	rows := min(rowsAtOnce, s.code.data-s.run*rowsAtOnce)
+	shards := make([][]byte, rows+s.code.parity)
+	for i := range s.code.parity {
+		shards[rows+i] = s.part[i*slice : (i+1)*slice]
+	}
+	for at := 0; at < manifest.BlockSize; at += slice {
+		for i := range rows {
+			shards[i] = s.held[i][at : at+slice]
+		}
+		if err := m.Encode(shards); err != nil {
+			return fmt.Errorf("computing parity: %w", err)
+		}
+		for i, p := range s.parity {
+			subtle.XORBytes(p[at:at+slice], p[at:at+slice], shards[rows+i])
+		}
+	}
+	s.drop()
+	return nil
+}
+
+// solve returns the data blocks of the missing rows. All other rows have been
+// added; known holds that many good parity blocks by their rows.
+func (s *sums) solve(missing []int, known map[int][]byte) ([][]byte, error) {
+	if err := s.flush(); err != nil || len(missing) == 0 {
+		return nil, err
+	}
+	var matrix [][]byte
+	var shards [][]byte
+	for row := range s.parity {
+		good, ok := known[row]
+		if !ok {
+			continue
+		}
+		// What the missing blocks add to this parity block.
+		rest := make([]byte, manifest.BlockSize)
+		subtle.XORBytes(rest, good, s.parity[row])
+		shards = append(shards, rest)
+		var line []byte
+		for _, column := range missing {
+			line = append(line, coefficient(s.code.data, row, column))
+		}
+		matrix = append(matrix, line)
+	}
+	if len(matrix) != len(missing) {
+		return nil, fmt.Errorf("solving for %d blocks with %d of parity", len(missing), len(matrix))
+	}
+	invert(matrix)
+	m, err := multiplier(matrix)
+	if err != nil {
+		return nil, err
+	}
+	for range missing {
+		shards = append(shards, make([]byte, manifest.BlockSize))
+	}
+	if err := m.Encode(shards); err != nil {
+		return nil, fmt.Errorf("solving for lost blocks: %w", err)
+	}
+	return shards[len(missing):], nil
+}
