@@ -20,6 +20,7 @@ import (
 type creation struct {
 	wish       wish
 	out        string
+	estimate   bool
 	volumeSize string
 	packing    packing
 	parity     string
@@ -46,6 +47,7 @@ oci-archive:FILE[:name], docker-archive:FILE[:name].
 Only pinned images are packed. To pin: bundle lock.`,
 		Example: `  bundle create -f release.yaml -o /media/usb
   bundle create $(bundle lock registry.example/web:1.4) -o out
+  bundle create -f release.yaml --estimate --link 10MB/s
   bundle create -f release.yaml -o - | ssh far unbundle load - --to docker`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, env, args) },
 	}
@@ -55,6 +57,7 @@ Only pinned images are packed. To pin: bundle lock.`,
 	f.StringVar(&c.volumeSize, "volume-size", "", "`SIZE` of a volume at most, such as 700MB (default 4092MiB; 64MiB in a tar)")
 	c.packing.add(cmd)
 	f.StringVar(&c.parity, "parity", "", "`PERCENT` of the volumes to add, so that lost blocks can be made again (default 5% on removable media, else 0%)")
+	f.BoolVar(&c.estimate, "estimate", false, "tell about how many bytes and how long each --pack would take, and write nothing")
 	c.key.add(cmd)
 	c.from.add(cmd)
 	c.sftp.Add(cmd)
@@ -63,6 +66,9 @@ Only pinned images are packed. To pin: bundle lock.`,
 }
 
 func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
+	if c.estimate {
+		return c.runEstimate(cmd, env, args)
+	}
 	if c.out == "" {
 		return cli.Usagef("where to? -o OUT names a folder, a .tar file, or - for standard output")
 	}
@@ -134,6 +140,7 @@ func (c *creation) write(cmd *cobra.Command, env *cli.Env, contents *create.Cont
 	if err != nil {
 		return err
 	}
+	c.remember(env, result)
 	return c.tell(cmd, env, result, target, o.Signatures[0].Principal)
 }
 

@@ -26,7 +26,7 @@ func (p *packing) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&p.mode, "pack", "", "`HOW`: fast, small, or auto for what arrives sooner (default: fast; with --link or --base, auto)")
 	f.StringVar(&p.link, "link", "", "`RATE` of the slowest part of the journey, such as 10MB/s, for --pack auto (default 30MB/s)")
-	f.StringSliceVar(&p.bases, "base", nil, "`BUNDLE` that the far side has: what it holds is not packed again")
+	f.StringSliceVar(&p.bases, "base", nil, "`BUNDLE` that the far side has: a path, or a name of bundle history; what it holds is not packed again")
 	p.trusted.Add(cmd)
 }
 
@@ -100,9 +100,13 @@ func (p *packing) open(env *cli.Env) ([]*archive.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	paths, err := namedBases(p.bases)
+	if err != nil {
+		return nil, err
+	}
 	var files []fs.FS
 	var closers []io.Closer
-	for _, path := range p.bases {
+	for _, path := range paths {
 		f, err := media.Open(path)
 		if err != nil {
 			return nil, err

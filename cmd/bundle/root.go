@@ -21,7 +21,8 @@ byte and loads the images.
   bundle lock -f release.yaml
   bundle create -f release.yaml -o /media/usb`,
 	}
-	cmd.AddCommand(lockCommand(env), createCommand(env), sendCommand(env), signCommand(env), answerCommand(env), keygenCommand(env),
-		commands.Verify(env, "bundle"), commands.Inspect(env, "bundle"))
+	cmd.AddCommand(lockCommand(env), createCommand(env), sendCommand(env), signCommand(env), keygenCommand(env), historyCommand(env),
+		commands.Verify(env, "bundle"), commands.Inspect(env, "bundle"), diffCommand(env))
+	cmd.AddCommand(answerCommand(env))
 	return cmd
 }

@@ -101,7 +101,7 @@ func TestGolden(t *testing.T) {
 	for _, p := range blobs.Packings() {
 		kinds[p.Frames] = true
 	}
-	if !kinds["stored"] || !kinds["zstd"] {
+	if !kinds["1 stored"] || !kinds["1 zstd"] {
 		t.Errorf("frames of kinds %v, want stored and zstd", kinds)
 	}
 }

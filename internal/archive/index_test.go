@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 )
 
@@ -44,7 +45,7 @@ func FuzzParseIndex(f *testing.F) {
 		f.Fatal("no seeds")
 	}
 	f.Fuzz(func(t *testing.T, raw []byte, space int64) {
-		x, err := parseIndex(raw, space)
+		x, err := parseIndex(raw, space, 3)
 		if err != nil {
 			if !errors.Is(err, ErrMalformed) {
 				t.Errorf("%v is not ErrMalformed", err)
@@ -54,24 +55,30 @@ func FuzzParseIndex(f *testing.F) {
 		if !bytes.Equal(x.marshal(), raw) {
 			t.Errorf("parsed %q, which marshals to %q", raw, x.marshal())
 		}
-		offset := int64(0)
-		for _, c := range x.contents {
-			size := int64(0)
-			for _, f := range c.frames {
-				if f.offset != offset || f.size <= 0 || f.size > MaxFrame || f.encoded <= 0 || f.encoded > f.size {
+		offset, page := int64(0), int64(0)
+		for i := range x.contents {
+			c := &x.contents[i]
+			if c.first != page || int64(len(c.frames)) != frameCount(c.size) {
+				t.Errorf("content of %d bytes: %d frames from page %d on", c.size, len(c.frames), c.first)
+			}
+			for i, f := range c.frames {
+				if f.offset != offset || f.encoded < 0 || f.encoded > c.frameLength(i) || (f.kind == Same) != (f.encoded == 0) {
 					t.Errorf("frame %+v at %d", f, offset)
 				}
-				offset, size = offset+f.encoded, size+f.size
-			}
-			if size != c.size {
-				t.Errorf("content of %d bytes in frames of %d", c.size, size)
+				if f.kind == Same && f.page >= 3+page {
+					t.Errorf("page %d copies page %d", 3+page, f.page)
+				}
+				if of, at := x.at(page); of != c || at != i {
+					t.Errorf("page %d is not found", page)
+				}
+				offset, page = offset+f.encoded, page+1
 			}
 		}
-		if offset != space {
-			t.Errorf("frames of %d bytes in a space of %d", offset, space)
+		if offset != space || page != x.pages() {
+			t.Errorf("%d pages of %d bytes in a space of %d", page, offset, space)
 		}
 		for _, b := range x.blobs {
-			if found, ok := x.find(b.digest); !ok || found != b {
+			if found, ok := x.find(b.digest); !ok || !reflect.DeepEqual(found, b) {
 				t.Errorf("blob %s is not found", b.digest)
 			}
 		}
@@ -106,11 +113,11 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal("no seeds")
 	}
 	f.Fuzz(func(t *testing.T, encoded []byte, size uint32) {
-		data, err := decoder.decode(encoded, int64(size%(MaxFrame+1)))
+		data, err := decoder.decode(encoded, int64(size%(FrameSize+1)))
 		switch {
 		case err != nil && (data != nil || !errors.Is(err, ErrMalformed)):
 			t.Errorf("%d bytes with %v", len(data), err)
-		case err == nil && len(data) != int(size%(MaxFrame+1)):
+		case err == nil && len(data) != int(size%(FrameSize+1)):
 			t.Errorf("%d bytes, want %d", len(data), size)
 		}
 	})

@@ -58,16 +58,21 @@ type contentSpec struct {
 
 type frameSpec struct {
 	kind    byte
-	size    uint64
-	data    []byte // as it stands in the space
-	encoded *uint64
+	data    []byte  // as it stands in the space
+	encoded *uint64 // what the index says of data; nil: its size
+	page    uint64  // of kind 3
 }
 
 type blobSpec struct {
 	digest  manifest.Digest
-	recipe  byte
+	kind    byte
 	content uint64
+	size    uint64 // of kind 1
+	recipe  []byte // of kind 1
 }
+
+// frameBytes is how many bytes of content a frame has, but a content's last.
+const frameBytes = 2 << 20
 
 // goldenTime is when the golden bundle was made, and when the vectors are read.
 var goldenTime = bundletest.Created
@@ -145,8 +150,8 @@ func (k *kit) keepBlobs() {
 func (k *kit) add(t testing.TB, data []byte) {
 	t.Helper()
 	c := contentSpec{digest: sha256.Sum256(data), size: uint64(len(data))}
-	if len(data) > 0 {
-		c.frames = []frameSpec{encodeFrame(t, data)}
+	for part := range slices.Chunk(data, frameBytes) {
+		c.frames = append(c.frames, encodeFrame(t, part))
 	}
 	k.contents = append(k.contents, c)
 }
@@ -155,9 +160,9 @@ func (k *kit) add(t testing.TB, data []byte) {
 func encodeFrame(t testing.TB, data []byte) frameSpec {
 	t.Helper()
 	if packed := compress(t, data); len(packed)+len(data)/16 < len(data) {
-		return frameSpec{kind: 1, size: uint64(len(data)), data: packed}
+		return frameSpec{kind: 1, data: packed}
 	}
-	return frameSpec{kind: 0, size: uint64(len(data)), data: data}
+	return frameSpec{data: data}
 }
 
 func compress(t testing.TB, data []byte, more ...zstd.EOption) []byte {
@@ -179,16 +184,15 @@ func (k *kit) space() (frames, index []byte) {
 	for _, c := range k.contents {
 		index = append(index, c.digest[:]...)
 		index = binary.AppendUvarint(index, c.size)
-		index = binary.AppendUvarint(index, uint64(len(c.frames)))
 		for _, f := range c.frames {
 			index = append(index, f.kind)
-			index = binary.AppendUvarint(index, f.size)
-			if f.kind != 0 {
-				encoded := uint64(len(f.data))
-				if f.encoded != nil {
-					encoded = *f.encoded
-				}
-				index = binary.AppendUvarint(index, encoded)
+			switch {
+			case f.encoded != nil:
+				index = binary.AppendUvarint(index, *f.encoded)
+			case f.kind == 1 || f.kind == 2:
+				index = binary.AppendUvarint(index, uint64(len(f.data)))
+			case f.kind == 3:
+				index = binary.AppendUvarint(index, f.page)
 			}
 			frames = append(frames, f.data...)
 		}
@@ -196,8 +200,13 @@ func (k *kit) space() (frames, index []byte) {
 	index = binary.AppendUvarint(index, uint64(len(k.blobs)))
 	for _, b := range k.blobs {
 		index = append(index, b.digest[:]...)
-		index = append(index, b.recipe)
+		index = append(index, b.kind)
 		index = binary.AppendUvarint(index, b.content)
+		if b.kind == 1 {
+			index = binary.AppendUvarint(index, b.size)
+			index = binary.AppendUvarint(index, uint64(len(b.recipe)))
+			index = append(index, b.recipe...)
+		}
 	}
 	return frames, index
 }

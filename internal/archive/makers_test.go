@@ -21,7 +21,7 @@ type maker struct {
 // makers lists all vectors, layer by layer.
 func makers() []maker {
 	return slices.Concat(okVectors(), signatureVectors(), sumsVectors(), nameVectors(), listedVectors(),
-		textVectors(), manifestVectors(), volumeVectors(), indexVectors(), frameVectors(), releaseVectors())
+		textVectors(), manifestVectors(), volumeVectors(), indexVectors(), frameVectors(), copyVectors(), recipeVectors(), releaseVectors())
 }
 
 func after(f func(map[string][]byte)) func(testing.TB, *kit) {
@@ -61,7 +61,7 @@ func twoVolumes(t testing.TB, k *kit) {
 	setLayers(t, k, s, s.Add(zeros))
 	at := slices.IndexFunc(k.contents, func(c contentSpec) bool { return c.size == 1<<20 })
 	c := k.contents[at]
-	c.frames = []frameSpec{{size: 1 << 20, data: zeros}}
+	c.frames = []frameSpec{{data: zeros}}
 	k.contents = slices.Insert(slices.Delete(k.contents, at, at+1), 0, c)
 	k.volumeSize = 1 << 20
 }

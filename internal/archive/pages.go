@@ -10,9 +10,10 @@ import (
 // Bounds of copies over copies (FORMAT.md, "Copies"). A frame that is stored or
 // zstd has depth 0 and needs no other page.
 const (
-	maxDepth   = 4   // of a frame
-	maxSources = 16  // pages that a frame copies from
-	maxNeeded  = 300 // pages that have to be decoded for one frame, itself included
+	maxDepth   = 32  // of a frame
+	ownDepth   = 8   // from which a writer copies no more within one bundle, to leave room for those based on it
+	maxSources = 8   // pages that a frame copies from
+	maxNeeded  = 256 // pages that have to be decoded for one frame
 )
 
 // cachedPages is how many decoded pages a reader and its bases keep: 64 MiB.
@@ -34,7 +35,8 @@ type descent struct {
 }
 
 func newDescent(cache *pageCache) descent {
-	left := maxNeeded
+	// Pages that were dropped from the cache on the way are decoded again.
+	left := 16 * maxNeeded
 	return descent{cache: cache, left: &left}
 }
 

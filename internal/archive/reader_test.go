@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -37,6 +36,16 @@ func TestReadAt(t *testing.T) {
 					t.Errorf("%d bytes at %d of %d: %v", n, from, len(blob), err)
 				}
 			}
+		}
+	}
+}
+
+func TestReadAtNegative(t *testing.T) {
+	blob := noise(100)
+	r := openSpace(t, first(packAll(t, [][]byte{blob})), second(packAll(t, [][]byte{blob})))
+	for _, off := range []int64{-1, -frameBytes, -1 << 62} {
+		if n, err := r.ReadAt(manifest.DigestOf(blob), make([]byte, 4), off); n != 0 || err == nil || err == io.EOF {
+			t.Errorf("offset %d: %d, %v", off, n, err)
 		}
 	}
 }
@@ -100,22 +109,21 @@ func TestReadersSideBySide(t *testing.T) {
 // TestLastBytesAreHeld holds that of a blob whose bytes have another digest
 // the last frame is not handed out.
 func TestLastBytesAreHeld(t *testing.T) {
+	blob := noise(2*frameBytes + 9)
 	k := newKit(t)
+	k.add(t, blob)
 	k.keepBlobs()
-	parts := slices.Collect(slices.Chunk([]byte(goldenLayer), 20))
-	parts[0] = bytes.ToUpper(parts[0])
-	k.contents[goldenStored].frames = nil
-	for _, p := range parts {
-		k.contents[goldenStored].frames = append(k.contents[goldenStored].frames, frameSpec{size: uint64(len(p)), data: p})
-	}
+	c := &k.contents[len(k.contents)-1]
+	c.frames[0].data = bytes.Clone(c.frames[0].data)
+	c.frames[0].data[77] ^= 1
 	r, err := archive.Open(mapFS(k.make(t)), testAllowed(t), goldenTime)
 	must(t, err)
 	defer r.Close()
-	b, err := r.Open(manifest.DigestOf([]byte(goldenLayer)))
+	b, err := r.Open(manifest.DigestOf(blob))
 	must(t, err)
 	defer b.Close()
 	got, err := io.ReadAll(b)
-	if len(got) != 40 || !errors.Is(err, archive.ErrMismatch) {
+	if len(got) != 2*frameBytes || !errors.Is(err, archive.ErrMismatch) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 	if _, err := b.Read(make([]byte, 1)); !errors.Is(err, archive.ErrMismatch) {

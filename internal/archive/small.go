@@ -104,7 +104,7 @@ func (r *Reader) owner(number int64) (*Reader, int64) {
 // need is what decoding a page takes.
 type need struct {
 	depth int
-	pages int // that have to be decoded, itself included
+	pages []int32 // the pages that must be decoded before it, ascending, each once
 }
 
 // small finds copies for the frames of a Writer.
@@ -116,6 +116,7 @@ type small struct {
 	encoder  *delta.Encoder
 	next     int64  // number of the next page
 	needs    []need // by page
+	strict   bool   // only pages that need few others may be copied from
 	cache    *lru.Cache[int64, []byte]
 
 	mu      sync.Mutex
@@ -132,11 +133,7 @@ func newSmall(space io.ReaderAt, bases *Bases, memory int) (*small, error) {
 	if s.decoders, err = newDecoders(runtime.GOMAXPROCS(0)); err != nil {
 		return nil, err
 	}
-	usable := func(page int64) bool {
-		n := s.needs[page]
-		return n.depth < maxDepth && n.pages <= maxNeeded/(maxSources+1)
-	}
-	s.encoder, err = delta.NewEncoder(s.index, s, delta.Limits{MaxPages: maxSources, Usable: usable}, runtime.GOMAXPROCS(0))
+	s.encoder, err = delta.NewEncoder(s.index, s, delta.Limits{MaxPages: maxSources, Usable: s.usable}, runtime.GOMAXPROCS(0))
 	if err != nil {
 		return nil, err
 	}
@@ -194,21 +191,46 @@ func (s *small) baseNeed(base *Reader, c *content, i int) (need, error) {
 	return s.needOf(sources), nil
 }
 
+// usable reports whether frames may copy from a page.
+func (s *small) usable(page int64) bool {
+	depth, pages := maxDepth, maxNeeded/2
+	if page >= s.bases.pages() {
+		depth = ownDepth
+	}
+	if s.strict {
+		pages = maxNeeded / maxSources
+	}
+	return s.needs[page].depth < depth && len(s.needs[page].pages) < pages
+}
+
 // needOf returns what decoding a frame takes that copies from these pages.
 func (s *small) needOf(sources []int64) need {
-	n := need{pages: 1}
+	var n need
 	for _, page := range sources {
 		n.depth = max(n.depth, s.needs[page].depth+1)
-		n.pages += s.needs[page].pages
+		n.pages = append(append(n.pages, int32(page)), s.needs[page].pages...)
 	}
+	slices.Sort(n.pages)
+	n.pages = slices.Clip(slices.Compact(n.pages))
 	return n
+}
+
+// match finds copies for a page that keep its need within bounds.
+func (s *small) match(data []byte, address int64) (*delta.Plan, error) {
+	plan, err := s.encoder.Match(data, address)
+	if err != nil || len(s.needOf(plan.Pages()).pages) < maxNeeded {
+		return plan, err
+	}
+	s.strict = true
+	defer func() { s.strict = false }()
+	return s.encoder.Match(data, address)
 }
 
 // encode finds copies for the next page and returns what encodes it, to be
 // called in any goroutine.
 func (s *small) encode(plain *encoder, data []byte) (func() encoded, error) {
 	address := s.next * FrameSize
-	plan, err := s.encoder.Match(data, address)
+	plan, err := s.match(data, address)
 	if err != nil {
 		return nil, err
 	}
@@ -373,7 +395,7 @@ func (w *Writer) addSame(base *Reader, c *content) (int, error) {
 			of, own = base.owner(f.page)
 		}
 		page := w.small.bases.number(of, own)
-		if w.small.needs[page].depth < maxDepth {
+		if w.small.usable(page) {
 			w.small.add(c.frameLength(i), []int64{page})
 			p := &pending{content: n, result: make(chan encoded, 1)}
 			p.result <- encoded{kind: Same, page: page}

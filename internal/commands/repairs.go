@@ -22,11 +22,13 @@ func AsRepairable(err error, path string) error {
 	case !errors.As(err, &damage):
 		return err
 	case damage.Mendable():
-		return cli.Hint(err, "all of it can be mended: unbundle repair %s", path)
+		err = cli.Hint(err, "what parity makes again is proven like the rest; to mend all of it: unbundle repair %s", path)
 	case len(damage.Lost) > 0:
-		return cli.Hint(err, "ask for the blocks that are lost where the bundle was made: unbundle repair %s --request lost.txt", path)
+		err = cli.Hint(err, "to ask for the blocks that are lost where the bundle was made: unbundle repair %s --request lost.txt", path)
+	default:
+		return err
 	}
-	return err
+	return cli.Hint(err, "%s", cli.RejectedHint)
 }
 
 // survey looks for all that is damaged in a bundle that could not be opened

@@ -15,11 +15,9 @@ const (
 	rebuildRate = 90e6 // compressing a layer again as it was
 )
 
-// Of a blob, every sampleEvery-th of its first sampled pages is tried.
-const (
-	sampled     = 8
-	sampleEvery = 2
-)
+// sampling says which pages of a content are tried: of the first so many one in
+// so many, the first one always.
+type sampling struct{ first, every int }
 
 // worth is what packing a blob small costs and gains.
 type worth struct {
@@ -54,7 +52,7 @@ func (a *apartItem) estimate(out *archive.Writer) (worth, error) {
 	if err != nil {
 		return worth{packed: a.Size}, nil
 	}
-	t, err := tryPages(z, out.Estimate)
+	t, err := sampling{first: 8, every: 2}.try(z, out.Estimate)
 	return t.worth(a.Size, a.spool.read()), err
 }
 
@@ -65,16 +63,16 @@ type trial struct {
 	packed  int64 // bytes that those would take
 }
 
-// tryPages reads the first pages of a content and has some of them tried. A
-// content that cannot be read on counts as far as it was read, and one that
-// is damaged not at all. The error is try's.
-func tryPages(content io.Reader, try func(page []byte) (int, error)) (trial, error) {
+// try reads the first pages of a content and has some of them tried. A content
+// that is cut counts as far as it goes, and one that is damaged not at all. The
+// error is what try returns.
+func (s sampling) try(content io.Reader, try func(page []byte) (int, error)) (trial, error) {
 	var t trial
 	page := make([]byte, archive.FrameSize)
-	for i := range sampled {
+	for i := range s.first {
 		n, err := io.ReadFull(content, page)
 		t.content += int64(n)
-		if n > 0 && i%sampleEvery == 0 {
+		if n > 0 && i%s.every == 0 {
 			size, err := try(page[:n])
 			if err != nil {
 				return trial{}, err

@@ -30,6 +30,14 @@ const (
 	minSample  = 1 << 20
 )
 
+// Bounds of what is tried of the beginning of a blob, in pages.
+const (
+	maxInflated = 32
+	maxTried    = 128 // of all blobs together, but for the fewest and most of each
+	fewTried    = 2
+	mostTried   = 8
+)
+
 // perItem is about what the index takes for a document or blob, in bytes.
 const perItem = 64
 
@@ -110,6 +118,7 @@ type estimating struct {
 	plain    *archive.Writer // knows no copies
 	based    *archive.Writer // knows the bases
 	items    []guess         // in the contents' order
+	tries    int             // pages of each item
 }
 
 // guess is what one item would take in each way of packing.
@@ -126,6 +135,7 @@ func (e *estimating) all(ctx context.Context) error {
 	items := e.contents.items
 	e.items = make([]guess, len(items))
 	sample := min(max(maxSamples/int64(max(len(items), 1)), minSample), segmentSize)
+	e.tries = min(max(maxTried/max(len(items), 1), fewTried), mostTried)
 	total := e.options.Progress.Start("sampling", int64(len(items)))
 	defer total.Done()
 	group, ctx := errgroup.WithContext(ctx)
@@ -159,11 +169,12 @@ func (e *estimating) item(ctx context.Context, it item, sample int64) (guess, er
 	if strings.HasSuffix(it.MediaType, "zstd") {
 		return g, nil
 	}
-	fast, err := e.try(e.plain, bytes.NewReader(data))
+	in := func() (io.Reader, error) { return bytes.NewReader(data), nil }
+	fast, err := e.try(e.plain, in)
 	if err != nil {
 		return g, err
 	}
-	small, err := e.try(e.based, bytes.NewReader(data))
+	small, err := e.try(e.based, in)
 	g.fast = fast.worth(it.Size, fast.content).packed
 	g.small.packed = small.worth(it.Size, small.content).packed
 	return g, err
@@ -190,18 +201,28 @@ func (it item) begin(ctx context.Context, n int64) ([]byte, error) {
 
 // gzip tries the content of a gzip blob of size bytes that begins with data.
 func (e *estimating) gzip(data []byte, size int64) (worth, error) {
-	in := bytes.NewReader(data)
-	buffered := bufio.NewReaderSize(in, 64<<10)
-	z, err := gzip.NewReader(buffered)
-	if err != nil {
-		return worth{packed: size}, nil
-	}
-	t, err := e.try(e.based, z)
+	var in *bytes.Reader
+	var buffered *bufio.Reader
+	t, err := e.try(e.based, func() (io.Reader, error) {
+		in = bytes.NewReader(data)
+		buffered = bufio.NewReaderSize(in, 64<<10)
+		return gzip.NewReader(buffered)
+	})
 	return t.worth(size, int64(len(data)-in.Len()-buffered.Buffered())), err
 }
 
-func (e *estimating) try(as *archive.Writer, content io.Reader) (trial, error) {
-	return tryPages(content, func(page []byte) (int, error) {
+// try tries pages from all over what there is of a content, which it opens twice.
+func (e *estimating) try(as *archive.Writer, open func() (io.Reader, error)) (trial, error) {
+	content, err := open()
+	if err != nil {
+		return trial{}, nil // damaged
+	}
+	n, _ := io.Copy(io.Discard, io.LimitReader(content, maxInflated*archive.FrameSize))
+	pages := int((n + archive.FrameSize - 1) / archive.FrameSize)
+	if content, err = open(); err != nil {
+		return trial{}, nil
+	}
+	return sampling{first: pages, every: max(1, (pages+e.tries-1)/e.tries)}.try(content, func(page []byte) (int, error) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		return as.Estimate(page)

@@ -23,7 +23,7 @@ const (
 )
 
 // newCompressor returns a compressor for as many streams at a time as there
-// are workers. Each takes up to 50 MiB.
+// are workers. Each takes some 55 MiB.
 func newCompressor(workers int) (*compressor, error) {
 	c := &compressor{}
 	for _, e := range []struct {

@@ -8,7 +8,7 @@ type Decoder struct{ zstd *zstd.Decoder }
 // NewDecoder returns a Decoder that decodes at most workers streams at a time.
 func NewDecoder(workers int) (*Decoder, error) {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(workers), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxStreamBytes))
+		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxWindow))
 	return &Decoder{zstd: d}, err
 }
 

@@ -268,6 +268,45 @@ func TestMatchRefuses(t *testing.T) {
 	}
 }
 
+// TestHole has a page that would match beyond the end of a short page, where
+// the window happens to hold the same bytes.
+func TestHole(t *testing.T) {
+	r := source(8)
+	short, next := noise(r, PageSize-1000), noise(r, PageSize)
+	a := newArchive(t, Limits{MaxPages: 2})
+	a.add(t, short)
+	a.add(t, next)
+	mixed := slices.Concat(short[len(short)-5000:], make([]byte, 1000), next[:5000])
+	frame := a.add(t, mixed)[0]
+	if used, err := Pages(frame); err != nil || !slices.Equal(used, []int64{0, 1}) {
+		t.Errorf("copies from %v, %v, want pages 0 and 1", used, err)
+	}
+}
+
+// TestSeam has two copies that end and begin at pages which lie side by side
+// only once the page between them is not listed.
+func TestSeam(t *testing.T) {
+	a := newArchive(t, Limits{MaxPages: 3})
+	r := source(14)
+	for range 3 {
+		a.bytes[a.next] = noise(r, PageSize)
+		a.next++
+	}
+	var m matcher
+	if err := m.load([]int64{0, 1, 2}, a.pages); err != nil {
+		t.Fatal(err)
+	}
+	m.target = slices.Concat(a.bytes[0][PageSize-700:], a.bytes[2][:900])
+	m.matches = []match{{end: 700, shift: PageSize - 700}, {start: 700, end: 1600, shift: 2*PageSize - 700}}
+	plan := &Plan{page: m.target, zstd: a.encoder.zstd}
+	m.plan(plan)
+	want := numbers(0, 1600, 2*(PageSize-700))
+	if !slices.Equal(plan.Pages(), []int64{0, 2}) || !bytes.Equal(plan.raw[controlStream], want) {
+		t.Errorf("pages %v and control %v, want 0, 2 and %v", plan.Pages(), plan.raw[controlStream], want)
+	}
+	a.prove(t, plan.Marshal(), plan.Pages(), m.target)
+}
+
 var errSource = errors.New("the disk is gone")
 
 type broken struct{}

@@ -10,7 +10,7 @@ type Limits struct {
 	// MaxPages is how many source pages a frame may use, 1 to MaxPages.
 	MaxPages int
 	// Usable reports whether frames may copy from a page. It must not change
-	// its mind about a page during a Match.
+	// its mind about a page during a Match. Without it all may.
 	Usable func(page int64) bool
 }
 
@@ -21,7 +21,11 @@ const votesWanted = 8
 // followed is the votes for the page on which the page before ended.
 const followed = 16
 
-// Encoder finds pages' bytes in earlier ones. It serves one goroutine.
+// Encoder finds pages' bytes in earlier ones. It serves one goroutine, and
+// takes PageSize bytes of memory for each of Limits.MaxPages, some 10 MiB more,
+// and for each worker what zstd takes. It keeps only one thing from one Match
+// to the next: where the copies of a page end is where those of the page
+// behind it may go on. It may therefore serve all contents in turn.
 type Encoder struct {
 	index   *Index
 	source  Source

@@ -74,9 +74,6 @@ func parseFrame(encoded []byte, size int) (*frame, error) {
 	return f, nil
 }
 
-// maxStreamBytes is the most that one stream of any frame holds.
-const maxStreamBytes = 2*PageSize + 64
-
 // maxStreams bounds what the streams of a frame of size bytes hold together.
 func maxStreams(size int) uint64 { return 2*uint64(size) + 64 }
 

@@ -70,28 +70,39 @@ func pack(t *testing.T, raw []byte, options ...zstd.EOption) stream {
 	return stream{size: len(raw), encoded: e.EncodeAll(raw, nil)}
 }
 
+// ofWindow is 300 bytes in a zstd frame by hand (RFC 8878 section 3.1.1) with a
+// window of 1<<(10+exponent) bytes: two bytes of content size, one RLE block.
+func ofWindow(exponent byte) stream {
+	return stream{size: 300, encoded: []byte{0x28, 0xb5, 0x2f, 0xfd, 0x40, exponent << 3, 300 - 256, 0, 0x63, 0x09, 0, 'a'}}
+}
+
 func TestRefusedStreams(t *testing.T) {
-	long := bytes.Repeat([]byte("a"), 200)
+	// 256 bytes is where a zstd frame begins to state its size in any case.
+	long := bytes.Repeat([]byte("a"), 300)
 	good := pack(t, long)
 	for name, s := range map[string]stream{
 		"checksum":         pack(t, long, zstd.WithEncoderCRC(true)),
 		"dictionary":       pack(t, long, zstd.WithEncoderDictRaw(7, []byte("aaaaaaaaaaaa"))),
-		"other size":       {size: 201, encoded: good.encoded},
-		"no zstd":          {size: 200, encoded: []byte("no zstd at all")},
-		"skippable":        {size: 200, encoded: []byte{0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0}},
-		"cut":              {size: 200, encoded: good.encoded[:len(good.encoded)-1]},
-		"trailing byte":    {size: 200, encoded: append(slices.Clone(good.encoded), 0)},
-		"two frames":       {size: 200, encoded: slices.Concat(good.encoded, good.encoded)},
-		"skippable behind": {size: 200, encoded: append(slices.Clone(good.encoded), 0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0)},
+		"wide window":      ofWindow(14),
+		"no size":          pack(t, long[:200], zstd.WithSingleSegment(false)),
+		"other size":       {size: 301, encoded: good.encoded},
+		"no zstd":          {size: 300, encoded: []byte("no zstd at all")},
+		"skippable":        {size: 300, encoded: []byte{0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0}},
+		"cut":              {size: 300, encoded: good.encoded[:len(good.encoded)-1]},
+		"trailing byte":    {size: 300, encoded: append(slices.Clone(good.encoded), 0)},
+		"two frames":       {size: 300, encoded: slices.Concat(good.encoded, good.encoded)},
+		"skippable behind": {size: 300, encoded: append(slices.Clone(good.encoded), 0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0)},
 	} {
 		f := byHand()
 		f.streams[literalStream] = s
-		refused(t, name, f.marshal(), len(handmade)-3+200)
+		refused(t, name, f.marshal(), len(handmade)-3+s.size)
 	}
 	f := byHand()
-	f.streams[literalStream] = good
-	if _, err := newDecoder(t).Decode(f.marshal(), len(handmade)-3+200, alphabet()); err != nil {
-		t.Errorf("a stream in zstd: %v", err)
+	for _, s := range []stream{good, ofWindow(13)} {
+		f.streams[literalStream] = s
+		if _, err := newDecoder(t).Decode(f.marshal(), len(handmade)-3+300, alphabet()); err != nil {
+			t.Errorf("a stream in zstd: %v", err)
+		}
 	}
 }
 

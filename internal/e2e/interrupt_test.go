@@ -69,7 +69,7 @@ func TestInterruptCreate(t *testing.T) {
 			wait, reached, pass := hold()
 			layers := 0
 			var mu sync.Mutex
-			origin.before = func(_ http.ResponseWriter, r *http.Request) bool {
+			before := interceptor(func(_ http.ResponseWriter, r *http.Request) bool {
 				mu.Lock()
 				if strings.Contains(r.URL.Path, "/blobs/") && r.Header.Get("Range") != "" {
 					layers++
@@ -80,7 +80,8 @@ func TestInterruptCreate(t *testing.T) {
 					wait(r.Context().Done())
 				}
 				return false
-			}
+			})
+			origin.before.Store(&before)
 			args := []string{"create", origin.ref(), "-o", out, "--key", "key", "--as", "ana", "--quiet"}
 			interrupted(t, d.command("bundle", args...), reached)
 			if e := d.try("unbundle", load(out, "oci:early")...); e.code == 0 {
@@ -108,13 +109,13 @@ func TestInterruptLoad(t *testing.T) {
 	for _, bundle := range []string{"usb", "usb.tar"} {
 		wait, reached, pass := hold()
 		ended := make(chan struct{})
-		sink.before = func(body io.Reader) io.Reader {
+		sink.empty(func(body io.Reader) io.Reader {
 			return readerFunc(func(p []byte) (int, error) {
 				n, err := body.Read(p)
 				wait(ended)
 				return n, err
 			})
-		}
+		})
 		args := load(bundle, "registry://"+sink.host+"/"+strings.ReplaceAll(bundle, ".", "-"))
 		interrupted(t, d.command("unbundle", args...), reached)
 		close(ended)
@@ -126,8 +127,6 @@ func TestInterruptLoad(t *testing.T) {
 		if !sink.arrived("1", origin.digest()) {
 			t.Error("the image has not arrived after the second run")
 		}
-		clear(sink.blobs)
-		clear(sink.documents)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -24,10 +25,12 @@ type origin struct {
 	manifest  []byte
 	documents map[string][]byte // manifest and config by digest
 	layers    map[string]seeded // by digest
-	// before, if not nil, sees every request for a blob or a document, and may
-	// answer it itself: it then returns true.
-	before func(http.ResponseWriter, *http.Request) bool
+	before    atomic.Pointer[interceptor]
 }
+
+// interceptor sees every request for a blob or a document, and may answer it
+// itself: it then returns true.
+type interceptor func(http.ResponseWriter, *http.Request) bool
 
 // seeded is random bytes that follow from a seed.
 type seeded struct {
@@ -101,7 +104,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/v2/" {
 		return
 	}
-	if o.before != nil && o.before(w, r) {
+	if before := o.before.Load(); before != nil && (*before)(w, r) {
 		return
 	}
 	if name == "1" {
@@ -146,12 +149,11 @@ func serveLayer(w http.ResponseWriter, r *http.Request, s seeded) {
 // sink is a registry that keeps documents, and of blobs the digests alone.
 type sink struct {
 	host string
-	// before, if not nil, sees every upload's body in its place.
-	before func(io.Reader) io.Reader
 
 	mu        sync.Mutex
-	blobs     map[string]int64  // sizes by digest
-	documents map[string][]byte // by digest or tag
+	blobs     map[string]int64          // sizes by digest
+	documents map[string][]byte         // by digest or tag
+	before    func(io.Reader) io.Reader // if not nil, stands between an upload's body and the registry
 }
 
 func newSink(t *testing.T) *sink {
@@ -187,8 +189,11 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // upload takes a blob in one request and hashes it.
 func (s *sink) upload(w http.ResponseWriter, r *http.Request) {
 	var body io.Reader = r.Body
-	if s.before != nil {
-		body = s.before(body)
+	s.mu.Lock()
+	before := s.before
+	s.mu.Unlock()
+	if before != nil {
+		body = before(body)
 	}
 	sum := sha256.New()
 	n, err := io.Copy(sum, body)
@@ -224,6 +229,15 @@ func (s *sink) answer(w http.ResponseWriter, r *http.Request, name string) {
 	if r.Method != http.MethodHead {
 		w.Write(document)
 	}
+}
+
+// empty forgets all that has arrived, and has before stand in the way from now on.
+func (s *sink) empty(before func(io.Reader) io.Reader) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.blobs)
+	clear(s.documents)
+	s.before = before
 }
 
 // arrived reports whether a tag stands for the document of that digest.

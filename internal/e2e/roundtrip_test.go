@@ -117,7 +117,8 @@ func refs(images []*realtest.Image) []string {
 	return all
 }
 
-// document is where a document of the corpus is, as "/corpus/name".
+// document is a document of the corpus, by its digest or tag, in the repository
+// "/corpus/name".
 type document struct{ repo, digest string }
 
 func documents(corpus *realtest.Corpus) []document {

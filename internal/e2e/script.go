@@ -27,7 +27,7 @@ import (
 //	requests HOST METHOD PART N   and had so many requests with PART in the path
 //	dockerd classic|containerd    a Docker engine without images, for the docker
 //	                         command as well; one script at a time has it
-//	images [N]               that engine has so many images
+//	images N                 that engine has so many images
 //	signer NAME [KEY]        make a key for NAME, and add it to allowed_signers
 //	flipbyte FILE OFFSET     invert a byte; an offset below zero counts from the end
 //	truncatefile FILE N      cut N bytes off the end

@@ -26,7 +26,7 @@ func TestWrongBytes(t *testing.T) {
 		layer = digest
 	}
 	for what, digest := range map[string]string{"manifest": origin.digest(), "config": config, "layer": layer} {
-		origin.before = func(w http.ResponseWriter, r *http.Request) bool {
+		before := interceptor(func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.HasSuffix(r.URL.Path, digest) || r.Method == http.MethodHead {
 				return false
 			}
@@ -47,7 +47,8 @@ func TestWrongBytes(t *testing.T) {
 			}
 			w.Write(lie)
 			return true
-		}
+		})
+		origin.before.Store(&before)
 		for _, out := range []string{what, what + ".tar"} {
 			e := d.try("bundle", "create", origin.ref(), "-o", out, "--key", "key", "--as", "ana", "--quiet")
 			if e.code != 3 || !strings.Contains(e.stderr, digest) || !strings.Contains(e.stderr, origin.host) {
@@ -70,7 +71,7 @@ func TestWrongBytes(t *testing.T) {
 			t.Errorf("another %s: the stream that broke off can be loaded", what)
 		}
 	}
-	origin.before = nil
+	origin.before.Store(nil)
 	d.create("good", origin.ref())
 }
 

@@ -93,6 +93,8 @@ type splitter struct {
 
 const (
 	inSize = 32 << 10
+	// firstSize is how much content a stream's first steps have.
+	firstSize = 32 << 10
 	// A stream that was flushed before it was closed ends in two empty blocks;
 	// the header of the first lies in the byte before. The second is stored or
 	// has the fixed codes.
@@ -191,11 +193,15 @@ func (s *splitter) member() error {
 	return s.endMember(h, member{flushed: s.flushed(), size: size}, sum)
 }
 
-// inflateSome fills buf, or returns what is left and io.EOF.
+// inflateSome fills buf as far as a step goes, or returns what is left and
+// io.EOF.
 func (s *splitter) inflateSome() (int, error) {
-	n := 0
-	for n < len(s.buf) {
-		k, err := s.inflate.Read(s.buf[n:])
+	n, size := 0, len(s.buf)
+	if s.race.content < prefixContent {
+		size = firstSize // so that candidates are refuted early
+	}
+	for n < size {
+		k, err := s.inflate.Read(s.buf[n:size])
 		if n += k; err != nil {
 			return n, err
 		}

@@ -15,11 +15,12 @@ func BenchmarkRebuild(b *testing.B) {
 	for _, s := range []encoderSpec{
 		{goFlate, 6, 0}, {goFlate, 1, 0}, {goFlate, 9, 0},
 		{kp18, 6, 0}, {kp15Pgz, 5, 1 << 20}, {kp18Pgz, 5, 1 << 20},
+		{zlib8, 6, 0}, {zlib8, 9, 0}, {gnuGzip, 6, 0}, {pigzMany, 6, pigzBlock}, {pigzOne, 6, pigzBlock},
 	} {
 		for _, workers := range []int{1, 2} {
 			r := Recipe{
 				encoder: s, headers: []string{"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"},
-				members: []member{{size: int64(len(p)), flushed: s.block > 0}},
+				members: []member{{size: int64(len(p)), flushed: s.alwaysFlushed()}},
 			}
 			b.Run(fmt.Sprintf("%s/workers=%d", s, workers), func(b *testing.B) {
 				b.SetBytes(int64(len(p)))

@@ -217,3 +217,23 @@ func TestContentWriterFails(t *testing.T) {
 		t.Errorf("got %v, given up %v", err, a.GivenUp())
 	}
 }
+
+// Content that starts with what cannot be compressed, or with nothing but
+// zeros, comes out the same at many levels; the encoder shows later.
+func TestTellsLate(t *testing.T) {
+	r := sampletest.Rand(1)
+	noise := make([]byte, 600_000)
+	for i := range noise {
+		noise[i] = byte(r.Next())
+	}
+	tail := sampletest.Mixed(4, 300_000)
+	for _, start := range [][]byte{noise, make([]byte, 600_000)} {
+		p := append(bytes.Clone(start), tail...)
+		for _, level := range []int{2, 4, 8} {
+			got := proves(t, gzipped(t, p, level, false))
+			if want := fmt.Sprintf("flate level %d", level); !strings.HasSuffix(got.String(), want) {
+				t.Errorf("got %q, want %q at the end", got, want)
+			}
+		}
+	}
+}

@@ -33,7 +33,7 @@ func (z *pgzip) Write(p []byte) (int, error) {
 			return 0, err
 		}
 		z.n += len(q)
-		z.keep(q)
+		z.tail = keep(z.tail, q, pgzipTail)
 		if z.n < z.block {
 			continue
 		}
@@ -46,21 +46,12 @@ func (z *pgzip) Write(p []byte) (int, error) {
 	return total, nil
 }
 
-// keep adds q to the tail.
-func (z *pgzip) keep(q []byte) {
-	q = q[max(0, len(q)-pgzipTail):]
-	if drop := len(z.tail) + len(q) - pgzipTail; drop > 0 {
-		z.tail = z.tail[:copy(z.tail, z.tail[drop:])]
-	}
-	z.tail = append(z.tail, q...)
-}
-
 // Close ends the stream. A stream that was not flushed is none of pgzip's.
 func (z *pgzip) Close(flushed bool) error {
 	if !flushed {
-		return errNotFlushed
+		return errEnding
 	}
 	return z.enc.Close(true)
 }
 
-var errNotFlushed = errors.New("pgzip: stream not flushed at its end")
+var errEnding = errors.New("stream does not end as its encoder ends streams")

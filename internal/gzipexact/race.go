@@ -3,20 +3,35 @@ package gzipexact
 import "sync"
 
 const (
-	// prefix is how much content is gathered before candidates are tried, one
-	// after the other, so that only few encoders are alive at a time.
-	prefix = 256 << 10
+	// Candidates are tried on the first content and stream, one after the other,
+	// so that only few encoders are alive at a time: once there is as much of
+	// both as tells encoders apart, or a lot of either.
+	prefixContent = 256 << 10
+	prefixStream  = 24 << 10
+	prefixMost    = 4 << 20
+
 	// queue is how many steps a candidate may lie behind the inflater.
 	queue = 8
+)
+
+// Some content tells little about the encoder: what cannot be compressed comes
+// out the same at all levels. So all that are not refuted go on, at first.
+const (
+	runnersFirst = 16
+	runnersThen  = 6
+	runnersLater = 3
+	then         = 4 << 20 // bytes of content
+	later        = 32 << 20
 )
 
 // A race runs all candidates over the steps of a stream. Its methods are for
 // one goroutine.
 type race struct {
-	tiers   [][]encoderSpec // a tier is tried if none of the one before is left
-	held    []step          // until the candidates have been tried on them
-	size    int             // content in held
-	runners []*runner
+	tiers   [][]encoderSpec
+	held    []step // until the candidates have been tried on them
+	content int    // bytes of all steps
+	stream  int
+	runners []*runner // the likeliest first
 	started bool
 }
 
@@ -30,44 +45,65 @@ type runner struct {
 
 // add hands over a step. It reports whether a candidate is left.
 func (r *race) add(s step) bool {
+	r.content += len(s.content)
+	r.stream += len(s.stream)
 	if r.started {
 		return r.pass(s)
 	}
 	r.held = append(r.held, s)
-	if r.size += len(s.content) + len(s.stream); r.size < prefix {
+	enough := r.content >= prefixContent && r.stream >= prefixStream
+	if !enough && r.content+r.stream < prefixMost {
 		return true
 	}
-	return r.start(false)
+	r.start()
+	return len(r.runners) > 0
 }
 
-// start tries the candidates on what is held and keeps those not refuted; of
-// a stream that is complete, one is enough.
-func (r *race) start(complete bool) bool {
+// start tries the candidates on what is held and keeps those not refuted: of
+// the first tier that has any and of their siblings, where what is held tells
+// encoders apart, else of all.
+func (r *race) start() {
 	r.started = true
+	telling := r.stream >= prefixStream && r.stream < r.content-r.content/16
+	tried := map[encoderSpec]bool{}
 	for _, tier := range r.tiers {
-		for _, spec := range tier {
-			c, err := newCandidate(spec)
-			if err != nil {
-				continue
+		r.try(tier, tried)
+		if telling && len(r.runners) > 0 {
+			var found []encoderSpec
+			for _, c := range r.runners {
+				found = append(found, c.spec)
 			}
-			for _, s := range r.held {
-				if c.advance(s); c.dead {
-					break
-				}
-			}
-			if !c.dead {
-				r.runners = append(r.runners, run(c))
-			}
-			if complete && len(r.runners) > 0 {
-				break
-			}
-		}
-		if len(r.runners) > 0 {
+			r.try(siblings(r.tiers, found), tried)
 			break
 		}
 	}
 	r.held = nil
-	return len(r.runners) > 0
+}
+
+func (r *race) try(specs []encoderSpec, tried map[encoderSpec]bool) {
+	for _, spec := range specs {
+		if tried[spec] || len(r.runners) == runnersFirst {
+			continue
+		}
+		tried[spec] = true
+		if c, ok := r.survives(spec); ok {
+			r.runners = append(r.runners, run(c))
+		}
+	}
+}
+
+// survives runs a candidate over what is held.
+func (r *race) survives(spec encoderSpec) (*candidate, bool) {
+	c, err := newCandidate(spec)
+	if err != nil {
+		return nil, false
+	}
+	for _, s := range r.held {
+		if c.advance(s); c.dead {
+			return nil, false
+		}
+	}
+	return c, true
 }
 
 func run(c *candidate) *runner {
@@ -86,8 +122,19 @@ func run(c *candidate) *runner {
 
 // pass hands a step to every runner that has not lost.
 func (r *race) pass(s step) bool {
+	most := runnersFirst
+	switch {
+	case r.content > later:
+		most = runnersLater
+	case r.content > then:
+		most = runnersThen
+	}
 	alive := r.runners[:0]
 	for _, c := range r.runners {
+		if len(alive) == most {
+			close(c.steps)
+			continue
+		}
 		select {
 		case <-c.lost:
 			continue
@@ -103,7 +150,7 @@ func (r *race) pass(s step) bool {
 // complete false nobody wants to know.
 func (r *race) finish(complete bool) (winner encoderSpec, found bool) {
 	if !r.started && complete {
-		r.start(true)
+		return r.only()
 	}
 	for _, c := range r.runners {
 		close(c.steps)
@@ -115,4 +162,17 @@ func (r *race) finish(complete bool) (winner encoderSpec, found bool) {
 		}
 	}
 	return winner, found
+}
+
+// only returns the first candidate that makes the whole stream, all of which
+// is held.
+func (r *race) only() (winner encoderSpec, found bool) {
+	for _, tier := range r.tiers {
+		for _, spec := range tier {
+			if _, ok := r.survives(spec); ok {
+				return spec, true
+			}
+		}
+	}
+	return encoderSpec{}, false
 }

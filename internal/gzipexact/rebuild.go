@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"airlock/internal/gzipexact/goflate"
+	"airlock/internal/gzipexact/zlibflate"
 )
 
 // copySize is how many content bytes are handed over at a time.
@@ -55,8 +56,10 @@ func rebuilder(dst io.Writer, r Recipe, workers int) (streamEncoder, error) {
 	case s.check() != nil || workers < 2 || !large:
 	case s.id == goFlate && s.level >= 4:
 		return goflate.NewParallel(dst, s.level, workers)
-	case s.block > 0:
-		return newParallelPgzip(dst, s, workers), nil
+	case (s.id == zlib8 || s.id == zlib9 || s.id == gnuGzip) && s.level >= zlibflate.FirstParallel:
+		return zlibflate.NewParallel(dst, s.variant(), s.level, workers)
+	case s.id == kp18Pgz || s.id == kp15Pgz || s.id == pigzMany:
+		return newParallelBlocks(dst, s, workers), nil
 	}
 	return newEncoder(r.encoder, dst)
 }

@@ -161,8 +161,8 @@ func (p *parser) members(r *Recipe) {
 		if m.header == used {
 			used++
 		}
-		if r.encoder.block > 0 && !m.flushed {
-			p.fail(errors.New("member: blocks are always flushed"))
+		if !m.flushed && r.encoder.alwaysFlushed() || m.flushed && r.encoder.neverFlushed() {
+			p.fail(errors.New("member: not flushed as its encoder does"))
 		}
 		if total += m.size; total < 0 {
 			p.fail(errors.New("members: content too large"))

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // A contest is steps that do the same job, taken in turns: A B C A B C. Each
@@ -112,8 +111,4 @@ func (b bar) String() string {
 		verdict = "**not met**"
 	}
 	return fmt.Sprintf("%s: %.3g%s (bar %.3g%s): %s", b.what, b.value, b.unit, b.limit, b.unit, verdict)
-}
-
-func sinceStart(start time.Time) string {
-	return time.Since(start).Round(time.Second).String()
 }

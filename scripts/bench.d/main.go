@@ -78,6 +78,9 @@ func run(ctx context.Context, args []string) (err error) {
 		b.atEnd(func() error { return removeWithMounts(b.dir) })
 	}
 	defer func() { err = errors.Join(err, b.end()) }()
+	if err := b.copyCommands(); err != nil {
+		return err
+	}
 	b.report.w = os.Stdout
 	if out != "" {
 		f, err := os.Create(out)
@@ -139,6 +142,21 @@ func (b *bench) findFolders() (err error) {
 	return os.MkdirAll(b.cache, 0o755)
 }
 
+// copyCommands takes Airlock's commands as they are now, lest a build changes
+// them while they are measured.
+func (b *bench) copyCommands() error {
+	for _, name := range []string{"bundle", "unbundle"} {
+		body, err := os.ReadFile(filepath.Join(b.bin, name))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(b.path(name), body, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (b *bench) path(name ...string) string {
 	return filepath.Join(append([]string{b.dir}, name...)...)
 }
@@ -148,11 +166,11 @@ func (b *bench) tool(name string) string { return filepath.Join(b.tools, name) }
 
 // bundle and unbundle return one of Airlock's commands.
 func (b *bench) bundle(args ...string) command {
-	return command{args: append([]string{filepath.Join(b.bin, "bundle")}, args...)}
+	return command{args: append([]string{b.path("bundle")}, args...)}
 }
 
 func (b *bench) unbundle(args ...string) command {
-	return command{args: append([]string{filepath.Join(b.bin, "unbundle")}, args...)}
+	return command{args: append([]string{b.path("unbundle")}, args...)}
 }
 
 // atEnd has f called at the end, after what was added later.

@@ -206,19 +206,21 @@ func start(ctx context.Context, c command, in io.Reader, piped bool) (*process, 
 	return p, out, nil
 }
 
-// watchEvery is how often memory is looked at. The kernel keeps the highest
-// value, so only what a command's last moments add can be missed.
-const watchEvery = 10 * time.Millisecond
+// Memory is looked at every watchFirst, and after a while every watchLast, as
+// a look takes time too. The kernel keeps the highest value, so only what a
+// command's last moments add can be missed.
+const (
+	watchFirst = 5 * time.Millisecond
+	watchLast  = 100 * time.Millisecond
+)
 
 func (p *process) watch() {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for {
+	for begun := time.Now(); ; {
 		p.peak = max(p.peak, peakMemory(p.cmd.Process.Pid))
 		select {
 		case <-p.stop:
 			return
-		case <-tick.C:
+		case <-time.After(min(max(time.Since(begun)/100, watchFirst), watchLast)):
 		}
 	}
 }

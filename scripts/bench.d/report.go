@@ -40,7 +40,8 @@ func (p report) table(head []string, rows [][]string) {
 	width := make([]int, len(head))
 	for _, row := range append([][]string{head}, rows...) {
 		for i, cell := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(cell))
+			row[i] = strings.ReplaceAll(cell, "|", "\\|")
+			width[i] = max(width[i], utf8.RuneCountInString(row[i]))
 		}
 	}
 	line := func(row []string) {
@@ -137,8 +138,4 @@ func megabytes(n float64) string {
 		return "–"
 	}
 	return fmt.Sprintf("%.1f", n/1e6)
-}
-
-func percent(part, whole int64) string {
-	return fmt.Sprintf("%.2f %%", 100*float64(part)/float64(whole))
 }

@@ -53,7 +53,6 @@ type journey struct {
 
 	registry *registry // that is loaded
 	engine   *engine   // that is saved from or loaded
-	saved    string    // file of docker save
 }
 
 func (j *journey) file(name string) string { return j.path("spine"+j.name, name) }

@@ -15,13 +15,7 @@ type chain4 struct {
 	rank [period]uint16
 }
 
-// enter enters the positions from from to below to.
-func (c *chain4) enter(buf *content, from, to int) {
-	for pos := from; pos < to; pos++ {
-		c.enterOne(uint32(buf.load(pos)), uint16(pos))
-	}
-}
-
+// enterOne enters a position, whose first four bytes are v.
 func (c *chain4) enterOne(v uint32, at uint16) {
 	h := &c.head[hash4(v)]
 	last := *h
@@ -36,26 +30,10 @@ type chain5 struct {
 	link [period]uint16
 }
 
-func (c *chain5) enter(buf *content, from, to int) {
-	for pos := from; pos < to; pos++ {
-		h := &c.head[hash5(buf.load(pos))]
-		c.link[uint16(pos)] = uint16(pos) - *h
-		*h = uint16(pos)
-	}
-}
-
 // A chain8 is by eight bytes.
 type chain8 struct {
 	head [1 << bits8]uint16
 	link [period]uint16
-}
-
-func (c *chain8) enter(buf *content, from, to int) {
-	for pos := from; pos < to; pos++ {
-		h := &c.head[hash8(buf.load(pos))]
-		c.link[uint16(pos)] = uint16(pos) - *h
-		*h = uint16(pos)
-	}
 }
 
 func hash5(v uint64) uint64 { return v << 24 * mul5 >> (64 - bits5) }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"airlock/internal/gzipexact/sampletest"
+	"airlock/internal/gzipexact/segmented"
 )
 
 // frozenToolchain skips the test where compress/flate is not the encoder that
@@ -143,8 +144,8 @@ func TestParallel(t *testing.T) {
 	contents := append(sampletest.All(),
 		sampletest.Mixed(200, 9_000_000), make([]byte, 5_000_000),
 		bytes.Repeat(sampletest.Mixed(1, 70), 100_000), bytes.Repeat(sampletest.Mixed(2, 40000), 150),
-		sampletest.Mixed(300, 3*segment), sampletest.Mixed(301, segment+overlap+lookAhead),
-		sampletest.Mixed(302, 2*segment+overlap+lookAhead-1))
+		sampletest.Mixed(300, 3*segmented.Size), sampletest.Mixed(301, segmented.Size+segmented.Overlap+lookAhead),
+		sampletest.Mixed(302, 2*segmented.Size+segmented.Overlap+lookAhead-1))
 	for _, level := range []int{4, 6} {
 		for _, workers := range []int{1, 3} {
 			p, err := NewParallel(nil, level, workers)

@@ -7,9 +7,10 @@ type divider struct {
 	tokens  []deflate.Token
 	content int // bytes that the tokens stand for
 
-	limit int  // of tokens
-	guess bool // end a block where it pays, as GNU gzip does
-	ahead int  // how far the original has come when it sees a token, from its first byte
+	gather bool // tokens for another divider: no block ends
+	limit  int  // of tokens
+	guess  bool // end a block where it pays, as GNU gzip does
+	ahead  int  // how far the original has come when it sees a token, from its first byte
 
 	matches  int
 	distBits int
@@ -43,6 +44,9 @@ func (d *divider) reset() {
 // add adds a token and reports whether the block ends with it.
 func (d *divider) add(t deflate.Token) bool {
 	d.tokens = append(d.tokens, t)
+	if d.gather {
+		return false
+	}
 	before := d.content
 	d.content += t.Length()
 	if d.guess {

@@ -52,7 +52,7 @@ const lastFast = 3
 
 // An Encoder writes one DEFLATE stream at a time. It holds about 0.5 MiB.
 type Encoder struct {
-	parser
+	*parser
 	out *blocks
 }
 

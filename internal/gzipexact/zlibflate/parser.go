@@ -51,8 +51,8 @@ type parser struct {
 	prev        [half]uint16    // the one before, by position modulo 32 KiB
 }
 
-func newParser(v Variant, level int) parser {
-	z := parser{variant: v, fast: level <= lastFast, config: levels[level], shift: 5, mask: 1<<15 - 1}
+func newParser(v Variant, level int) *parser {
+	z := &parser{variant: v, fast: level <= lastFast, config: levels[level], shift: 5, mask: 1<<15 - 1}
 	if v == Zlib9 {
 		z.shift, z.mask = 6, 1<<16-1
 	}

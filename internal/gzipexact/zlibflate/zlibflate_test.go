@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -140,11 +141,12 @@ func contents(n int) [][]byte {
 		all = append(all, sampletest.Mixed(seed<<32, r.N(1<<(1+r.N(20)))))
 	}
 	// Ends at which the window moves, or just does not.
-	noise := sampletest.Mixed(3, 200_000)
+	mixed := sampletest.Mixed(3, 200_000)
 	for _, at := range []int{65274, 65275, 65276, 65300, 65536, 65537, 98042, 98043, 98044, 98304, 98305} {
-		all = append(all, noise[:at])
+		all = append(all, mixed[:at])
 	}
-	return all
+	// The same where blocks are stored.
+	return append(all, noise(65400), noise(3*half+65400))
 }
 
 func TestSameAsZlib(t *testing.T) {
@@ -157,7 +159,7 @@ func TestSameAsZlib(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, p := range all {
-				if level > 7 && len(p) > 300_001 && i%2 == 0 {
+				if level > 7 && len(p) > 300_001 && i%2 == 0 || underRace && i%9 != level-1 {
 					continue
 				}
 				flushed := i%2 == 0
@@ -165,5 +167,73 @@ func TestSameAsZlib(t *testing.T) {
 					fmt.Sprintf("variant %d, level %d, content %d of %d bytes", v, level, i, len(p)))
 			}
 		}
+	}
+}
+
+func FuzzParallel(f *testing.F) {
+	f.Add([]byte("abcabcabcabcabcabc"), uint16(20), uint32(65280), byte(6))
+	f.Add([]byte{0}, uint16(60000), uint32(2<<20), byte(3))
+	f.Fuzz(func(t *testing.T, p []byte, repeat uint16, size uint32, kind byte) {
+		if len(p) == 0 {
+			return
+		}
+		p = bytes.Repeat(p, 1+int(repeat)%(1+400000/len(p)))
+		for len(p) < int(size)%(1<<21+1<<17) {
+			p = append(p, p...)
+		}
+		p = p[:min(len(p), int(size)%(1<<21+1<<17))]
+		v, level := Variant(1+kind%3), 4+int(kind/3)%6
+		e, err := NewEncoder(nil, v, level)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		par, err := NewParallel(&b, v, level, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		feed(t, par, p, 1)
+		if err := par.Close(false); err != nil {
+			t.Fatal(err)
+		}
+		same(t, b.Bytes(), encode(t, e, p, false), fmt.Sprintf("variant %d, level %d, %d bytes", v, level, len(p)))
+	})
+}
+
+// Whatever is fed, zlib makes the same of it.
+func FuzzSameAsZlib(f *testing.F) {
+	real := newRealZlib(f)
+	f.Add([]byte("abcabcabcabcabcabc"), uint16(20), byte(6))
+	f.Add([]byte{0}, uint16(60000), byte(1))
+	f.Fuzz(func(t *testing.T, p []byte, repeat uint16, kind byte) {
+		p = bytes.Repeat(p, 1+int(repeat)%(1+400000/(1+len(p))))
+		v, level, flushed := Zlib8+Variant(kind&1), 1+int(kind>>1)%9, kind&64 != 0
+		e, err := NewEncoder(nil, v, level)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, encode(t, e, p, flushed), real.deflate(t, p, v, level, flushed),
+			fmt.Sprintf("variant %d, level %d, %d bytes", v, level, len(p)))
+	})
+}
+
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		v     Variant
+		level int
+	}{{0, 6}, {GNU + 1, 6}, {Zlib8, 0}, {Zlib8, 10}} {
+		if _, err := NewEncoder(nil, c.v, c.level); err == nil {
+			t.Errorf("variant %d, level %d: want an error", c.v, c.level)
+		}
+	}
+	if _, err := NewParallel(nil, Zlib8, lastFast, 1); err == nil {
+		t.Errorf("several workers of level %d: want an error", lastFast)
+	}
+	e, err := NewEncoder(io.Discard, GNU, 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(true); !errors.Is(err, ErrNeverFlushed) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -1,0 +1,92 @@
+package diff
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"airlock/internal/archive"
+	"airlock/internal/cli"
+	"airlock/internal/commands"
+	"airlock/internal/media"
+)
+
+// estimateMemory is what the garbage collector lets the process grow to while
+// a delta is estimated, in bytes, under the 1 GiB that is promised for packing small.
+const estimateMemory = 800 << 20
+
+// flags are those of diff.
+type flags struct {
+	bases    []string
+	allFiles bool
+	trusted  commands.Trust
+	output   commands.Output
+}
+
+// Command returns the command diff of a program.
+func Command(env *cli.Env, program string) *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "diff A B",
+		Short: "Show what changed from one bundle to another, and what a delta carries",
+		Long: `Compares two bundles that somebody you trust signed: which images, layers and
+files of bundle B are new, changed or gone against bundle A, and how many bytes a
+bundle carries that is based on A. If B is based on A, these are its own;
+otherwise they are estimated by looking for B's contents in A.
+
+Images are matched by their names without tags and by their platforms, and
+layers by their content. A and B are folders or tar files.`,
+		Example: fmt.Sprintf("  %s diff shop-1.0 shop-1.1 --trust allowed_signers\n  %s diff shop-1.0 shop-1.1 --files --json", program, program),
+		Args:    cobra.ExactArgs(2),
+		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, env, args) },
+	}
+	cmd.Flags().StringSliceVar(&f.bases, "base", nil, "another `BUNDLE` that A or B is based on; repeat it for several")
+	cmd.Flags().BoolVar(&f.allFiles, "files", false, "list every file that changed, however many")
+	f.trusted.Add(cmd)
+	f.output.Add(cmd)
+	return cmd
+}
+
+func (f *flags) run(cmd *cobra.Command, env *cli.Env, args []string) error {
+	allowed, err := f.trusted.Read()
+	if err != nil {
+		return err
+	}
+	var places []fs.FS
+	for _, path := range append(args[:2:2], f.bases...) {
+		files, err := media.Open(path)
+		if err != nil {
+			return err
+		}
+		defer files.Close()
+		places = append(places, files)
+	}
+	var sides []*archive.Reader
+	for i, path := range args {
+		blobs, err := archive.OpenOn(places[i], places, allowed, env.Now())
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, commands.AsIncomplete(err, path))
+		}
+		defer blobs.Close()
+		sides = append(sides, blobs)
+	}
+	if !Based(sides[1], sides[0]) {
+		debug.SetMemoryLimit(estimateMemory)
+	}
+	show, stop := cli.Progress(env.Stderr, f.output.Quiet)
+	report, err := Of(cmd.Context(), sides[0], sides[1], Options{AllFiles: f.allFiles, Progress: show})
+	stop()
+	if errors.Is(err, archive.ErrBase) {
+		return cli.Hint(err, "name the base too: --base BUNDLE")
+	}
+	if err != nil {
+		return err
+	}
+	if f.output.JSON {
+		return commands.PrintJSON(cmd, report)
+	}
+	return report.Print(cmd.OutOrStdout())
+}

@@ -1,0 +1,7 @@
+//go:build !race
+
+package zlibflate
+
+// underRace says that tests run under the race detector, which makes encoders
+// some ten times slower: then they take fewer samples.
+const underRace = false
