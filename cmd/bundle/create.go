@@ -76,7 +76,7 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	signature, err := c.key.signature(env)
+	signature, err := c.key.signature(cmd.Context(), env)
 	if err != nil {
 		return err
 	}

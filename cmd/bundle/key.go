@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,19 +30,19 @@ func (s *signing) add(cmd *cobra.Command) {
 
 // signature returns the signature to be made. A key that cannot be used is
 // noticed here, before any work.
-func (s *signing) signature(env *cli.Env) (create.Signature, error) {
+func (s *signing) signature(ctx context.Context, env *cli.Env) (create.Signature, error) {
 	who, err := principal(s.as)
 	if err != nil {
 		return create.Signature{}, err
 	}
-	key, err := s.load(env)
+	key, err := s.load(ctx, env)
 	if err != nil {
 		return create.Signature{}, err
 	}
 	return create.Signature{Principal: who, Signer: key}, nil
 }
 
-func (s *signing) load(env *cli.Env) (*trust.Key, error) {
+func (s *signing) load(ctx context.Context, env *cli.Env) (*trust.Key, error) {
 	if s.agent != "" {
 		return agentKey(s.agent)
 	}
@@ -49,7 +50,7 @@ func (s *signing) load(env *cli.Env) (*trust.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := trust.LoadKey(path, func(prompt string) ([]byte, error) { return commands.AskSecret(env, prompt) })
+	key, err := trust.LoadKey(path, func(prompt string) ([]byte, error) { return commands.AskSecret(ctx, env, prompt) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, cli.Hint(fmt.Errorf("no signing key: %w", err), "make one with `bundle keygen`, or name yours: --key FILE or --agent-key KEY")
 	}
@@ -68,12 +69,12 @@ func agentKey(selector string) (*trust.Key, error) {
 	return trust.AgentKey(agent.NewClient(conn), selector)
 }
 
-func newPassphrase(env *cli.Env) ([]byte, error) {
-	first, err := commands.AskSecret(env, "Passphrase for the new key: ")
+func newPassphrase(ctx context.Context, env *cli.Env) ([]byte, error) {
+	first, err := commands.AskSecret(ctx, env, "Passphrase for the new key: ")
 	if err != nil {
 		return nil, err
 	}
-	second, err := commands.AskSecret(env, "The same once more: ")
+	second, err := commands.AskSecret(ctx, env, "The same once more: ")
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func keygen(cmd *cobra.Command, env *cli.Env, path, as string, encrypt bool) err
 	}
 	var passphrase []byte
 	if encrypt {
-		if passphrase, err = newPassphrase(env); err != nil {
+		if passphrase, err = newPassphrase(cmd.Context(), env); err != nil {
 			return err
 		}
 	}
@@ -75,6 +75,9 @@ func keygen(cmd *cobra.Command, env *cli.Env, path, as string, encrypt bool) err
 func writeKey(path string, private, public []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
+	}
+	if _, err := os.Lstat(path + ".pub"); err == nil {
+		return cli.Hint(fmt.Errorf("%q: %w", path+".pub", fs.ErrExist), "name another file: --key FILE")
 	}
 	if err := writeNew(path, private, 0o600); err != nil {
 		if errors.Is(err, fs.ErrExist) {

@@ -46,7 +46,7 @@ func sign(cmd *cobra.Command, env *cli.Env, path string, key *signing) error {
 	if err != nil {
 		return commands.AsIncomplete(err, path)
 	}
-	signature, err := key.signature(env)
+	signature, err := key.signature(cmd.Context(), env)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func checkFree(out string) error {
 	_, err := os.Lstat(filepath.Join(out, manifest.SumsName))
 	if err == nil {
 		return cli.Hint(fmt.Errorf("%q holds a bundle already, and nothing of it is overwritten", out),
-			"choose another folder, such as -o %s", filepath.Join(out, "next"))
+			"choose another folder, such as -o %s", cli.Quote(filepath.Join(out, "next")))
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func (w *wish) file(images []string) (*release.File, string, error) {
 	}
 	f, err := release.ReadPinned(w.path)
 	if errors.Is(err, release.ErrUnpinned) || errors.Is(err, release.ErrStale) {
-		return nil, "", cli.Hint(err, "pin them: bundle lock -f %s", w.path)
+		return nil, "", cli.Hint(err, "pin them: bundle lock -f %s", cli.Quote(w.path))
 	}
 	if err != nil {
 		return nil, "", err

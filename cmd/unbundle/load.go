@@ -213,7 +213,7 @@ type name struct {
 func (l *loading) tell(cmd *cobra.Command, env *cli.Env, r *load.Result, blobs *archive.Reader) error {
 	m, p := r.Release.Manifest, r.Plan
 	out := loaded{
-		Release: m.Release, Version: m.Version, Root: blobs.Verified().Root(), DryRun: l.dryRun, To: l.to, Notes: p.Notes,
+		Release: m.Release, Version: m.Version, Root: blobs.Verified().Root(), Names: []name{}, DryRun: l.dryRun, To: l.to, Notes: p.Notes,
 		Read:    blobCount{len(p.Reads), load.Size(p.Reads)},
 		Present: blobCount{len(p.Present), load.Size(p.Present)},
 	}

@@ -158,6 +158,9 @@ func (x *index) check() error {
 		if seen[c.digest] {
 			return fmt.Errorf("%w: index: content %s stands twice", ErrMalformed, c.digest)
 		}
+		if c.size == 0 && c.digest != manifest.DigestOf(nil) {
+			return fmt.Errorf("%w: index: content %s has no bytes, but not their digest", ErrMalformed, c.digest)
+		}
 		seen[c.digest] = true
 	}
 	used := make([]bool, len(x.contents))

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"errors"
 	"fmt"
 
 	"airlock/internal/delta"
@@ -144,7 +145,11 @@ func (d *decoders) decode(kind FrameKind, raw []byte, length int64, below delta.
 	case Zstd:
 		return d.zstd.decode(raw, length)
 	case Delta:
-		return d.delta.Decode(raw, int(length), below)
+		data, err := d.delta.Decode(raw, int(length), below)
+		if errors.Is(err, delta.ErrMalformed) {
+			err = fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		return data, err
 	}
 	return nil, fmt.Errorf("%w: a frame of kind %d has no bytes", ErrMalformed, kind)
 }

@@ -23,6 +23,7 @@ type Writer struct {
 	small    *small                   // nil: no copies are looked for
 	// compressed says that the content being added has nothing to copy.
 	compressed bool
+	failed     error // of an Add: the space is worthless
 	free       chan []byte
 	queue      chan *pending
 	drained    chan struct{} // closed when the drain has ended
@@ -126,6 +127,7 @@ func (w *Writer) Add(d manifest.Digest, size int64, r io.Reader) error {
 	}
 	n, err := w.addContent(d, size, r)
 	if err != nil {
+		w.failed = err
 		return err
 	}
 	w.index.blobs = append(w.index.blobs, blob{digest: d, kind: asItIs, content: n, size: size})
@@ -161,6 +163,7 @@ func (w *Writer) AddGzip(d manifest.Digest, size int64, c Content, open func() (
 			return err
 		}
 		if n, err = w.addContent(c.Digest, c.Size, r); err != nil {
+			w.failed = err
 			return err
 		}
 	}
@@ -285,8 +288,8 @@ func (w *Writer) send(content int, data []byte) error {
 // ends the Writer.
 func (w *Writer) Finish() (manifest.Extent, error) {
 	w.Close()
-	if w.drain.err != nil {
-		return manifest.Extent{}, w.drain.err
+	if err := errors.Join(w.failed, w.drain.err); err != nil {
+		return manifest.Extent{}, err
 	}
 	for i := range w.index.contents {
 		w.index.contents[i].frames = w.drain.frames[i]

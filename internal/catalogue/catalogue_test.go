@@ -98,6 +98,7 @@ func TestGoneAndReplaced(t *testing.T) {
 func TestPowerCut(t *testing.T) {
 	c, path := newCatalogue(t)
 	first, second, third := entry(t, "shop", "1", "a"), entry(t, "shop", "2", "b"), entry(t, "shop", "3", "c")
+	second.Bases = []catalogue.Base{{"shop", "1", first.Root}} // longer than the third
 	must(t, c.Add(first))
 	whole, err := os.ReadFile(path)
 	must(t, err)
@@ -120,17 +121,19 @@ func TestAddSideBySide(t *testing.T) {
 	c, path := newCatalogue(t)
 	var running sync.WaitGroup
 	e := entry(t, "shop", "1", "a")
-	for i := range 20 {
+	for i := range 16 {
 		running.Go(func() {
-			mine := e
-			mine.Version = fmt.Sprint(i)
-			if err := c.Add(mine); err != nil {
-				t.Error(err)
+			for k := range 8 {
+				mine := e
+				mine.Version = fmt.Sprintf("%d.%d", i, k)
+				if err := c.Add(mine); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}
 	running.Wait()
-	if all, err := c.Entries(); err != nil || len(all) != 20 {
+	if all, err := c.Entries(); err != nil || len(all) != 128 {
 		t.Errorf("%d entries, %v", len(all), err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {

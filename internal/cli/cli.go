@@ -91,7 +91,13 @@ func prepare(root *cobra.Command, env *Env, started *bool) {
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.PersistentPreRun = func(*cobra.Command, []string) { *started = true }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := cmd.ValidateFlagGroups(); err != nil {
+			return err
+		}
+		*started = true
+		return nil
+	}
 }
 
 func (c Classes) code(ctx context.Context, err error, started bool) int {
@@ -134,6 +140,14 @@ func Printable(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// Quote returns s as a word of a POSIX shell.
+func Quote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // indent sets further lines of a message apart.

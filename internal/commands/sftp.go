@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -44,13 +45,14 @@ func (s *SFTP) Dial(ctx context.Context, env *cli.Env, place string) (*transfer.
 		}
 	}
 	o.Passphrase = func(file string) ([]byte, error) {
-		return AskSecret(env, fmt.Sprintf("Passphrase of %s: ", file))
+		return AskSecret(ctx, env, fmt.Sprintf("Passphrase of %s: ", file))
 	}
 	return transfer.Dial(ctx, u, o)
 }
 
-// AskSecret asks for a passphrase on the terminal, without echo.
-func AskSecret(env *cli.Env, prompt string) ([]byte, error) {
+// AskSecret asks for a passphrase on the terminal, without echo. When ctx ends
+// it gives the terminal its echo back and returns.
+func AskSecret(ctx context.Context, env *cli.Env, prompt string) ([]byte, error) {
 	in, ok := env.Stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return nil, cli.Hint(fmt.Errorf("a key has a passphrase, and there is no terminal to ask for it"),
@@ -58,5 +60,23 @@ func AskSecret(env *cli.Env, prompt string) ([]byte, error) {
 	}
 	fmt.Fprint(env.Stderr, prompt)
 	defer fmt.Fprintln(env.Stderr)
-	return term.ReadPassword(int(in.Fd()))
+	before, err := term.GetState(int(in.Fd()))
+	if err != nil {
+		return nil, err
+	}
+	type answer struct {
+		secret []byte
+		err    error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		secret, err := term.ReadPassword(int(in.Fd()))
+		answered <- answer{secret, err}
+	}()
+	select {
+	case a := <-answered:
+		return a.secret, a.err
+	case <-ctx.Done():
+		return nil, errors.Join(ctx.Err(), term.Restore(int(in.Fd()), before))
+	}
 }

@@ -3,9 +3,12 @@
 package commands
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
@@ -120,17 +123,28 @@ func (o *Output) Add(cmd *cobra.Command) {
 
 // printJSON prints v as JSON on standard output.
 func PrintJSON(cmd *cobra.Command, v any) error {
-	enc := json.NewEncoder(cmd.OutOrStdout())
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	for _, r := range b.String() {
+		if r >= 0x7f && r < 0xa0 {
+			fmt.Fprintf(cmd.OutOrStdout(), "\\u%04x", r)
+		} else {
+			fmt.Fprint(cmd.OutOrStdout(), string(r))
+		}
+	}
+	return nil
 }
 
 // OpenBundle opens the bundle that an argument names: a folder, a tar file or,
 // as "-", standard input, which is spooled in the folder spool.
 func OpenBundle(cmd *cobra.Command, path, spool string) (media.FS, error) {
 	if path == "-" {
-		return media.Receive(cmd.InOrStdin(), spool)
+		return receive(cmd.Context(), cmd.InOrStdin(), spool)
 	}
 	return media.Open(path)
 }
@@ -157,4 +171,24 @@ func openAny(cmd *cobra.Command, env *cli.Env, sftp *SFTP, path, spool string) (
 		return nil, err
 	}
 	return media.Of(server.Files(), server), nil
+}
+
+// receive is media.Receive that ends with ctx: a read of a pipe cannot be
+// broken off, so it is left behind.
+func receive(ctx context.Context, stream io.Reader, spool string) (media.FS, error) {
+	type received struct {
+		files media.FS
+		err   error
+	}
+	done := make(chan received, 1)
+	go func() {
+		files, err := media.Receive(stream, spool)
+		done <- received{files, err}
+	}()
+	select {
+	case r := <-done:
+		return r.files, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }

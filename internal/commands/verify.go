@@ -57,7 +57,7 @@ func verify(cmd *cobra.Command, env *cli.Env, path, spool string, trusted *Trust
 	defer stop()
 	blobs, err := archive.Open(files, allowed, env.Now())
 	if err != nil {
-		return survey(cmd, env, files, allowed, path, show, err)
+		return AsIncomplete(survey(cmd, env, files, allowed, path, show, err), path)
 	}
 	defer blobs.Close()
 	err = blobs.Verify(cmd.Context(), show)
@@ -106,7 +106,7 @@ the bundle says of itself. The volumes are not read: that is what verify does.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			report, err := report(cmd, env, args[0], spool, &trusted)
 			if err != nil {
-				return err
+				return AsIncomplete(err, args[0])
 			}
 			if asJSON {
 				return PrintJSON(cmd, report)

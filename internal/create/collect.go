@@ -74,11 +74,11 @@ func (c *Contents) order(all []*gathered) {
 
 // gathered is one image with all that belongs to it.
 type gathered struct {
-	image  manifest.Image
-	source Source
-	nodes  []oci.Node // in an order in which they can be pushed
-	blobs  []oci.Descriptor
-	known  map[manifest.Digest]bool // of nodes and blobs
+	image            manifest.Image
+	source           Source
+	nodes            []oci.Node // in an order in which they can be pushed
+	blobs            []oci.Descriptor
+	hasNode, hasBlob map[manifest.Digest]bool
 }
 
 // gather finds what belongs to an image; of an index of which only some
@@ -94,7 +94,7 @@ func gather(ctx context.Context, image Image) ([]*gathered, error) {
 	}
 	var all []*gathered
 	for _, ch := range chosen {
-		g := &gathered{source: image.Source, known: map[manifest.Digest]bool{}}
+		g := &gathered{source: image.Source, hasNode: map[manifest.Digest]bool{}, hasBlob: map[manifest.Digest]bool{}}
 		g.image.Names = ch.names
 		if err := g.walk(ctx, ch.root); err != nil {
 			return nil, err
@@ -206,6 +206,7 @@ func (g *gathered) walk(ctx context.Context, root oci.Descriptor) error {
 		g.image.Manifests = append(g.image.Manifests, n.Digest)
 	}
 	slices.SortFunc(g.blobs, func(a, b oci.Descriptor) int { return a.Digest.Compare(b.Digest) })
+	g.image.Blobs = []manifest.Digest{}
 	for _, b := range g.blobs {
 		g.image.Blobs = append(g.image.Blobs, b.Digest)
 	}
@@ -219,14 +220,14 @@ func (g *gathered) take(ctx context.Context, root oci.Descriptor) (*oci.Closure,
 		return nil, err
 	}
 	for _, n := range closure.Nodes {
-		if !g.known[n.Digest] {
-			g.known[n.Digest] = true
+		if !g.hasNode[n.Digest] {
+			g.hasNode[n.Digest] = true
 			g.nodes = append(g.nodes, n)
 		}
 	}
 	for _, b := range closure.Blobs {
-		if !g.known[b.Digest] {
-			g.known[b.Digest] = true
+		if !g.hasBlob[b.Digest] {
+			g.hasBlob[b.Digest] = true
 			g.blobs = append(g.blobs, b)
 		}
 	}

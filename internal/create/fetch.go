@@ -79,7 +79,7 @@ func (f *fetcher) plan(it *item) {
 	var stream chan *segment
 	for from := int64(0); from < it.Size; from += segmentSize {
 		s := &segment{from: from, to: min(from+segmentSize, it.Size), ready: make(chan struct{})}
-		if f.memory.Acquire(f.ctx, s.to-s.from) != nil {
+		if f.memory.Acquire(f.ctx, held(s.to-s.from)) != nil {
 			break
 		}
 		switch {
@@ -170,9 +170,18 @@ func (f *fetcher) read(s *segment, r io.Reader) error {
 	return err
 }
 
-// buffer returns n bytes of memory: of a used buffer, if more than a little is wanted.
+// held returns how many bytes of memory the buffer for n bytes takes: a whole
+// one, to be used again, or, if that were mostly idle, just these.
+func held(n int64) int64 {
+	if n <= segmentSize/2 {
+		return n
+	}
+	return segmentSize
+}
+
+// buffer returns n bytes of memory.
 func (f *fetcher) buffer(n int64) []byte {
-	if n <= segmentSize/8 {
+	if held(n) < segmentSize {
 		return make([]byte, n)
 	}
 	select {
@@ -185,13 +194,21 @@ func (f *fetcher) buffer(n int64) []byte {
 
 // release gives a segment's memory back.
 func (f *fetcher) release(data []byte) {
-	f.memory.Release(int64(len(data)))
+	f.memory.Release(held(int64(len(data))))
 	if cap(data) == segmentSize {
 		select {
 		case f.free <- data:
 		default:
 		}
 	}
+}
+
+// notEOF returns an error that io.ReadFull's callers do not take for the end.
+func notEOF(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the connection broke: " + err.Error())
+	}
+	return err
 }
 
 // next returns the bytes of an item. Items have to be taken in order, each
@@ -236,7 +253,8 @@ func (r *itemReader) load() error {
 			return r.f.ctx.Err()
 		}
 		if s.err != nil {
-			return fmt.Errorf("bytes %d to %d: %w", s.from, s.to, s.err)
+			// Not to be taken for the end of the blob.
+			return fmt.Errorf("bytes %d to %d: %w", s.from, s.to, notEOF(s.err))
 		}
 		r.raw, r.held = s.data, s.data
 		return nil

@@ -138,7 +138,12 @@ func TestImages(t *testing.T) {
 		s := bundletest.NewSource()
 		var children []descriptor
 		for i, arch := range strings.Fields(arches) {
-			children = append(children, image(t, s, arch, "A=1", content(bodies[i])))
+			arch, variant, _ := strings.Cut(arch, "/")
+			child := image(t, s, arch, "A=1", content(bodies[i]))
+			if variant != "" {
+				child.Platform["variant"] = variant
+			}
+			children = append(children, child)
 		}
 		if len(children) > 1 {
 			attestation := image(t, s, "unknown", "B=1")
@@ -156,8 +161,10 @@ func TestImages(t *testing.T) {
 	}
 	r := compare(t,
 		release("h:5000/web:1 h:5000/www:1", source("amd64 arm64", "a", "b"), "h:5000/two:1", source("amd64", "1"), "h:5000/two:2", source("amd64", "2"),
+			"h:5000/six:1", source("amd64", "6"), "h:5000/six:2", source("amd64", "7"),
 			"h:5000/old:1", source("amd64", "o"), "h:5000/moved:1", source("amd64", "m")),
-		release("h:5000/web:2", source("amd64 arm64 s390x", "a", "B", "c"), "h:5000/two:2", source("amd64", "3"), "h:5000/two:3", source("amd64", "1"),
+		release("h:5000/web:2", source("amd64 arm64/v8 s390x", "a", "B", "c"), "h:5000/two:2", source("amd64", "1"), "h:5000/two:3", source("amd64", "3"),
+			"h:5000/six:2", source("amd64", "8"), "h:5000/six:3", source("amd64", "9"),
 			"h:5000/moved:2", source("amd64", "m"), "h:5000/new", source("amd64", "n")), false)
 	var got []string
 	for _, i := range r.Images {
@@ -168,15 +175,16 @@ func TestImages(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %s %s %s", i.State, i.Name, i.Platform, from))
 	}
 	want := []string{
-		"same h:5000/web linux/amd64 h:5000/web:1", "changed h:5000/web linux/arm64 h:5000/web:1", "added h:5000/web linux/s390x -",
-		"changed h:5000/two linux/amd64 h:5000/two:2", "same h:5000/two linux/amd64 h:5000/two:1",
+		"same h:5000/web linux/amd64 h:5000/web:1", "changed h:5000/web linux/arm64/v8 h:5000/web:1", "added h:5000/web linux/s390x -",
+		"same h:5000/two linux/amd64 h:5000/two:1", "changed h:5000/two linux/amd64 h:5000/two:2",
+		"changed h:5000/six linux/amd64 h:5000/six:2", "changed h:5000/six linux/amd64 h:5000/six:1",
 		"same h:5000/moved linux/amd64 h:5000/moved:1", "added h:5000/new linux/amd64 -", "removed h:5000/old linux/amd64 h:5000/old:1",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("images\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	out := text(t, r)
-	for _, line := range []string{"Images    2 changed, 2 added, 1 removed, 3 the same\n", "\n          now h:5000/moved:2, was h:5000/moved:1\n"} {
+	for _, line := range []string{"Images    4 changed, 2 added, 1 removed, 3 the same\n", "\n          now h:5000/moved:2, was h:5000/moved:1\n"} {
 		if !strings.Contains(out, line) {
 			t.Errorf("%q is not in\n%s", line, out)
 		}

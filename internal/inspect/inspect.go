@@ -49,7 +49,7 @@ func Unproven(fsys fs.FS) (*Report, error) {
 			return nil, err
 		}
 		s := Signature{File: file, Reason: "not checked"}
-		if armored, err := fs.ReadFile(fsys, file); err == nil {
+		if armored, err := manifest.ReadFile(fsys, file, trust.MaxSignature); err == nil {
 			if parsed, err := trust.ParseSignature(armored); err == nil {
 				s.KeyType, s.Fingerprint = parsed.KeyType(), parsed.Fingerprint()
 			}

@@ -125,7 +125,7 @@ type place interface {
 // folder is a bundle's files as they are.
 type folder struct{ fs.FS }
 
-func (f folder) read(name string, limit int64) ([]byte, error) { return readFile(f.FS, name, limit) }
+func (f folder) read(name string, limit int64) ([]byte, error) { return ReadFile(f.FS, name, limit) }
 
 func (f folder) names() ([]string, error) {
 	entries, err := fs.ReadDir(f.FS, ".")

@@ -34,6 +34,7 @@ const (
 	MaxBases    = 64       // bundles that a bundle is based on
 	MaxVolumes  = 9999     // volumes of a bundle
 	MaxSpace    = 1 << 46  // bytes of all volumes: 64 TiB
+	maxObjects  = 1 << 18  // braces, counted before anything is allocated for them
 	maxText     = 1024     // bytes of a name, a version, an annotation
 	timeLayout  = "2006-01-02T15:04:05Z"
 )
@@ -145,6 +146,9 @@ func parse(text []byte) (*Manifest, error) {
 	if len(text) > MaxManifest {
 		return nil, fmt.Errorf("%d bytes, at most %d are allowed", len(text), MaxManifest)
 	}
+	if n := bytes.Count(text, []byte("{")); n > maxObjects {
+		return nil, fmt.Errorf("%d objects, at most %d are allowed", n, maxObjects)
+	}
 	var version struct{ Format string }
 	if err := json.Unmarshal(text, &version); err != nil {
 		return nil, err
@@ -214,6 +218,11 @@ func (m *Manifest) check() error {
 			return err
 		}
 	}
+	for key, value := range m.Annotations {
+		if err := errors.Join(checkText(key), checkText(value)); err != nil {
+			return fmt.Errorf("annotation %w", err)
+		}
+	}
 	if err := m.checkBases(); err != nil {
 		return err
 	}
@@ -255,6 +264,8 @@ func (m *Manifest) checkVolumes() error {
 		switch {
 		case seen[v.Name]:
 			return fmt.Errorf("volume %q is listed twice", v.Name)
+		case !last && v.Size != m.Volumes[0].Size, v.Size > m.Volumes[0].Size:
+			return fmt.Errorf("volume %q: %d bytes; all but the last have the first one's size, and the last no more", v.Name, v.Size)
 		case v.Size <= 0 || v.Size > MaxSpace || (!last && v.Size%BlockSize != 0):
 			return fmt.Errorf("volume %q: %d bytes; all but the last must be whole blocks", v.Name, v.Size)
 		}
@@ -307,6 +318,9 @@ func (image *Image) check() error {
 	}
 	if !slices.Contains(image.Manifests, image.Root.Digest) {
 		return fmt.Errorf("root %s is not among the manifests", image.Root.Digest)
+	}
+	if image.Blobs == nil {
+		return errors.New("no list of blobs")
 	}
 	if !slices.IsSortedFunc(image.Blobs, Digest.Compare) {
 		return errors.New("blobs are out of order")

@@ -329,8 +329,8 @@ func signatures(places ...place) ([]string, error) {
 	return principals, nil
 }
 
-// readFile reads a whole file of at most limit bytes.
-func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
+// ReadFile reads a whole file of at most limit bytes.
+func ReadFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err

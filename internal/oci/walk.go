@@ -58,6 +58,7 @@ type walker struct {
 	fetch Fetch
 	nodes map[manifest.Digest]Node
 	blobs map[manifest.Digest]Descriptor
+	named map[manifest.Digest]Descriptor // documents, as they were first named
 }
 
 // level reads the documents of one level and returns those of the next.
@@ -94,11 +95,17 @@ func load(ctx context.Context, d Descriptor, fetch Fetch) (Node, error) {
 func (w *walker) add(nodes []Node) ([]Descriptor, error) {
 	var next []Descriptor
 	queued := map[manifest.Digest]bool{}
+	if w.named == nil {
+		w.named = map[manifest.Digest]Descriptor{}
+	}
 	for _, n := range nodes {
 		w.nodes[n.Digest] = n
 	}
 	for _, n := range nodes {
 		for _, d := range n.Children() {
+			if err := w.agrees(d); err != nil {
+				return nil, err
+			}
 			if _, done := w.nodes[d.Digest]; d.IsDocument() && !done && !queued[d.Digest] {
 				queued[d.Digest] = true
 				next = append(next, d)
@@ -112,6 +119,22 @@ func (w *walker) add(nodes []Node) ([]Descriptor, error) {
 		return nil, fmt.Errorf("%w: more than %d documents in one image", ErrMalformed, MaxDocuments)
 	}
 	return next, nil
+}
+
+// agrees refuses a document that is named with two media types or sizes.
+func (w *walker) agrees(d Descriptor) error {
+	if !d.IsDocument() {
+		return nil
+	}
+	first, ok := w.named[d.Digest]
+	if !ok {
+		w.named[d.Digest] = d
+		return nil
+	}
+	if first.MediaType != d.MediaType || first.Size != d.Size {
+		return fmt.Errorf("%w: document %s is named as %s with %d bytes and as %s with %d", ErrMalformed, d.Digest, first.MediaType, first.Size, d.MediaType, d.Size)
+	}
+	return nil
 }
 
 func (w *walker) addBlob(d Descriptor) error {

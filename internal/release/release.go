@@ -224,14 +224,11 @@ func (l *File) locks(f *File) bool {
 	bare.Locked = ""
 	bare.Images = slices.Clone(l.Images)
 	for i := range bare.Images {
-		bare.Images[i].Digest = ""
+		if i < len(f.Images) && f.Images[i].Digest == "" {
+			bare.Images[i].Digest = ""
+		}
 	}
-	want := *f
-	want.Images = slices.Clone(f.Images)
-	for i := range want.Images {
-		want.Images[i].Digest = ""
-	}
-	return bare.text() == want.text()
+	return bare.text() == f.text()
 }
 
 // text returns the file as plain YAML.

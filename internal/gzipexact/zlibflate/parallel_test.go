@@ -15,7 +15,7 @@ func TestParallel(t *testing.T) {
 	all := append(contents(0)[40:],
 		sampletest.Mixed(200, 3_500_000), make([]byte, 3_000_000),
 		bytes.Repeat(sampletest.Mixed(1, 70), 50_000), bytes.Repeat(sampletest.Mixed(2, 40000), 80),
-		noise(segmented.Size+100_000), noise(40*half+65400), noise(40*half+65273),
+		noise(segmented.Size+100_000), noise(65400), noise(34*half+65400), noise(34*half+65273),
 	)
 	// Ends at which the last window moves, or just does not.
 	long := append(sampletest.Mixed(300, 2*segmented.Size+segmented.Overlap), noise(70_000)...)
@@ -51,11 +51,21 @@ func TestParallel(t *testing.T) {
 	}
 }
 
+// noise has no match: no three bytes come twice within a window.
 func noise(n int) []byte {
 	r := sampletest.Rand(n)
-	p := make([]byte, n)
-	for i := range p {
-		p[i] = byte(r.Next())
+	p := make([]byte, 0, n)
+	last := map[[3]byte]int{}
+	for len(p) < n {
+		b := byte(r.Next())
+		if k := len(p); k >= 2 {
+			three := [3]byte{p[k-2], p[k-1], b}
+			if at, ok := last[three]; ok && k-at < full {
+				continue
+			}
+			last[three] = k
+		}
+		p = append(p, b)
 	}
 	return p
 }
