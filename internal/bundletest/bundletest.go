@@ -212,11 +212,18 @@ func Release(sources ...*Source) create.Release {
 // volumeSize bytes (zero: the default).
 func (k *Kit) Bundle(t testing.TB, r create.Release, volumeSize int64) Files {
 	t.Helper()
+	return k.Protected(t, r, volumeSize, 0)
+}
+
+// Protected is Bundle with parity of so many per cent.
+func (k *Kit) Protected(t testing.TB, r create.Release, volumeSize int64, parity int) Files {
+	t.Helper()
 	files := Files{fstest.MapFS{}}
 	contents, err := create.Collect(t.Context(), r)
 	must(t, err)
 	_, err = contents.Write(t.Context(), files, create.Options{
 		VolumeSize: volumeSize,
+		Parity:     parity,
 		Signatures: []create.Signature{{Principal: Principal, Signer: k.Key}},
 		Progress:   progress.Discard,
 	})

@@ -92,6 +92,9 @@ func (q *Request) parseRun(line string) error {
 	if err == nil && isRun {
 		last, err = strconv.ParseInt(to, 10, 64)
 	}
+	if n := len(q.Blocks); err == nil && n > 0 && first <= q.Blocks[n-1] {
+		return fmt.Errorf("block %d is out of order", first)
+	}
 	if err != nil || first < 0 || last < first || last >= manifest.MaxSpace/manifest.BlockSize {
 		return fmt.Errorf("%q: want a block number, or two with a hyphen", line[:min(len(line), 40)])
 	}

@@ -1,0 +1,541 @@
+package volume_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"airlock/internal/bundletest"
+	"airlock/internal/manifest"
+	"airlock/internal/progress"
+	"airlock/internal/volume"
+)
+
+// place is files in memory that can be read back.
+type place struct{ bundletest.Files }
+
+func (p place) Open(name string) (io.ReaderAt, error) {
+	f, err := p.MapFS.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return f.(io.ReaderAt), nil
+}
+
+// protected is a bundle with parity.
+type protected struct {
+	files  fstest.MapFS
+	v      *manifest.Verified
+	space  []byte
+	parity *manifest.Parity
+}
+
+// protect writes a space with parity, computed behind the volumes or on the way.
+func protect(t testing.TB, size int64, space []byte, percent int, onTheWay bool) *protected {
+	t.Helper()
+	files := newFiles()
+	layout := volume.Layout{Stem: "shop-1.0", Size: size}
+	w, err := volume.NewWriter(layout, files.Create)
+	must(t, err)
+	if onTheWay {
+		must(t, w.Protect(percent, int64(len(space))))
+	}
+	_, err = w.Write(space)
+	must(t, err)
+	set, err := w.Close()
+	must(t, err)
+	if !onTheWay {
+		must(t, set.Protect(t.Context(), layout, percent, place{files}, progress.Discard))
+	}
+	v := seal(t, files, set, space)
+	return &protected{files.MapFS, v, space, set.Parity}
+}
+
+// blocks returns how many blocks the volumes have, and all files.
+func (p *protected) blocks() (data, all int64) {
+	data = volume.BlocksPer(int64(len(p.space)))
+	return data, data + p.parity.Total(data)
+}
+
+// without opens the bundle on a medium on which some blocks are bad: they
+// cannot be read, are cut short or have a wrong bit, in turn.
+func (p *protected) without(t testing.TB, bad ...int64) *volume.Reader {
+	t.Helper()
+	lost := map[int64]bool{}
+	for _, number := range bad {
+		lost[number] = true
+	}
+	first := map[string]int64{}
+	var next int64
+	for _, f := range p.v.Manifest().Large() {
+		first[f.Name] = next
+		next += volume.BlocksPer(f.Size)
+	}
+	r, err := volume.NewHurtReader(p.v, badFS{p.files, func(name string, b []byte, off int64, n int, err error) (int, error) {
+		number := first[name] + off/block
+		switch {
+		case !lost[number]:
+			return n, err
+		case number%3 == 0:
+			return 0, errors.New("input/output error")
+		case number%3 == 1:
+			return n / 2, io.ErrUnexpectedEOF
+		}
+		b[n-1] ^= 1
+		return n, err
+	}})
+	must(t, err)
+	t.Cleanup(func() { must(t, r.Close()) })
+	return r
+}
+
+// TestParityErasures loses random blocks, up to as many of every stripe as
+// there is parity, and reads everything.
+func TestParityErasures(t *testing.T) {
+	for name, p := range map[string]*protected{
+		"behind":     protect(t, 8*block, pattern(33*block+77), 50, false),
+		"on the way": protect(t, 8*block, pattern(61*block+1), 50, true),
+		"one block":  protect(t, 8*block, pattern(5), 5, false),
+		"three":      protect(t, 8*block, pattern(3*block), 1, true),
+		"all again":  protect(t, 4*block, pattern(13*block-1), 100, false),
+	} {
+		data, all := p.blocks()
+		random := rand.New(rand.NewPCG(uint64(len(name)), 2))
+		for range 2 {
+			stripes := map[int64]int64{}
+			var bad []int64
+			for _, i := range random.Perm(int(all)) {
+				if s := stripeOf(p.parity, data, int64(i)); stripes[s] < p.parity.Blocks {
+					stripes[s]++
+					bad = append(bad, int64(i))
+				}
+			}
+			mends(t, name, p, bad)
+		}
+	}
+}
+
+// stripeOf is FORMAT.md's rule, by itself.
+func stripeOf(p *manifest.Parity, data, number int64) int64 {
+	if number < data {
+		group, inside := number/(p.Data*p.Stripes), number%(p.Data*p.Stripes)
+		return group*p.Stripes + inside%p.Stripes
+	}
+	number -= data
+	group, inside := number/(p.Blocks*p.Stripes), number%(p.Blocks*p.Stripes)
+	return group*p.Stripes + inside%p.Stripes
+}
+
+// mends holds that with these blocks lost everything is read as it was, that
+// it is told, and that a repair makes just these blocks.
+func mends(t *testing.T, what string, p *protected, bad []int64) {
+	t.Helper()
+	r := p.without(t, bad...)
+	got := make([]byte, len(p.space))
+	if n, err := r.ReadAt(got, 0); n != len(got) || (err != nil && err != io.EOF) || !bytes.Equal(got, p.space) {
+		t.Errorf("%s without %v: %d bytes, %v", what, bad, n, err)
+	}
+	data, _ := p.blocks()
+	lost := 0
+	for _, number := range bad {
+		if number < data {
+			lost++
+		}
+	}
+	if told := len(r.Repaired()); told != lost {
+		t.Errorf("%s without %v: %d repaired blocks are told of, want %d", what, bad, told, lost)
+	}
+	d, err := r.Survey(t.Context(), progress.Discard, func(volume.Block, []byte) error { return nil })
+	must(t, err)
+	if !d.Any() || !d.Mendable() || len(d.Bad) != len(bad) || !errors.Is(d, volume.ErrDamaged) {
+		t.Errorf("%s without %v: surveyed %+v", what, bad, d)
+	}
+	made := map[int64]bool{}
+	must(t, r.Mend(t.Context(), d, progress.Discard, func(b volume.Block, data []byte) error {
+		made[b.Number] = true
+		want := p.files[b.File].Data[b.Index*block:]
+		if !bytes.Equal(data, want[:min(block, len(want))]) {
+			t.Errorf("%s: %s is made otherwise than it was", what, b)
+		}
+		return nil
+	}))
+	if len(made) != len(bad) {
+		t.Errorf("%s without %v: %d blocks are made", what, bad, len(made))
+	}
+}
+
+// TestParityBursts loses every run of blocks as long as can be mended.
+func TestParityBursts(t *testing.T) {
+	p := protect(t, 8*block, pattern(33*block+77), 50, false)
+	data, _ := p.blocks()
+	longest := p.parity.Blocks * p.parity.Stripes
+	if p.parity.Stripes < 2 {
+		t.Fatalf("stripes are not interleaved: %+v", p.parity)
+	}
+	for from := int64(0); from+longest <= data; from += 4 {
+		var bad []int64
+		for i := range longest {
+			bad = append(bad, from+i)
+		}
+		mends(t, "a burst", p, bad)
+	}
+}
+
+// TestBeyondParity loses a block more of one stripe than can be mended: other
+// stripes are read, this one is not, and what is lost is named.
+func TestBeyondParity(t *testing.T) {
+	p := protect(t, 8*block, pattern(33*block+77), 50, false)
+	data, _ := p.blocks()
+	var bad []int64
+	for number := int64(1); number < data && int64(len(bad)) <= p.parity.Blocks; number += p.parity.Stripes {
+		bad = append(bad, number)
+	}
+	bad = append(bad, 0)
+	r := p.without(t, bad...)
+	b := make([]byte, block)
+	if _, err := r.ReadAt(b, 0); err != nil || !bytes.Equal(b, p.space[:block]) {
+		t.Errorf("block 0 of another stripe: %v", err)
+	}
+	n, err := r.ReadAt(b, block)
+	if n != 0 || !errors.Is(err, volume.ErrDamaged) {
+		t.Errorf("%d, %v", n, err)
+	}
+	for _, number := range bad[:p.parity.Blocks+1] {
+		if name := fmt.Sprintf("block %d of shop-1.0.%03d.vol", number%8, number/8); !strings.Contains(err.Error(), name) {
+			t.Errorf("%v does not name %s", err, name)
+		}
+	}
+	d, err := r.Survey(t.Context(), progress.Discard, func(volume.Block, []byte) error { return nil })
+	must(t, err)
+	if d.Repairable() || int64(len(d.Lost)) != p.parity.Blocks+1 || len(d.Bad) != len(bad) {
+		t.Errorf("lost %v of %v", d.Lost, d.Bad)
+	}
+	err = r.Mend(t.Context(), d, progress.Discard, func(volume.Block, []byte) error {
+		t.Error("a block is written though others are lost")
+		return nil
+	})
+	if !errors.Is(err, volume.ErrDamaged) || !strings.Contains(err.Error(), "cannot be made again") {
+		t.Errorf("mending: %v", err)
+	}
+	// With one of them from elsewhere the rest can be mended.
+	r.Supply(func(number int64, data []byte) bool {
+		copy(data, p.space[number*block:])
+		return number == bad[0]
+	})
+	if n, err := r.ReadAt(b, bad[1]*block); n != block || err != nil || !bytes.Equal(b, p.space[bad[1]*block:][:block]) {
+		t.Errorf("with one block supplied: %d, %v", n, err)
+	}
+}
+
+// TestLostFiles removes and cuts whole files.
+func TestLostFiles(t *testing.T) {
+	p := protect(t, 8*block, pattern(33*block+77), 50, false)
+	for name, bend := range map[string]func(fstest.MapFS){
+		"a volume":        func(f fstest.MapFS) { delete(f, "shop-1.0.001.vol") },
+		"the last volume": func(f fstest.MapFS) { delete(f, "shop-1.0.004.vol") },
+		"a short volume": func(f fstest.MapFS) {
+			f["shop-1.0.002.vol"] = &fstest.MapFile{Data: f["shop-1.0.002.vol"].Data[:block+3]}
+		},
+		"a longer volume": func(f fstest.MapFS) {
+			f["shop-1.0.002.vol"] = &fstest.MapFile{Data: append(bytes.Clone(f["shop-1.0.002.vol"].Data), 1)}
+		},
+		"a parity file": func(f fstest.MapFS) { delete(f, p.parity.Files[1].Name) },
+		"all parity files": func(f fstest.MapFS) {
+			for _, file := range p.parity.Files {
+				delete(f, file.Name)
+			}
+		},
+	} {
+		files := fstest.MapFS{}
+		for name, file := range p.files {
+			files[name] = file
+		}
+		bend(files)
+		r := open(t, p.v, files)
+		got := make([]byte, len(p.space))
+		if n, err := r.ReadAt(got, 0); n != len(got) || err != nil || !bytes.Equal(got, p.space) {
+			t.Errorf("without %s: %d bytes, %v", name, n, err)
+		}
+		err := r.Verify(t.Context(), progress.Discard, func([]byte) error { return nil })
+		damage := (*volume.Damage)(nil)
+		if !errors.As(err, &damage) || !damage.Mendable() || len(damage.Files)+len(damage.Cut) == 0 {
+			t.Errorf("without %s, verified: %v", name, err)
+		}
+	}
+}
+
+// TestParityIsTheSame holds that parity does not depend on timing, and that
+// no parity means no change.
+func TestParityIsTheSame(t *testing.T) {
+	space := pattern(33*block + 77)
+	for _, onTheWay := range []bool{false, true} {
+		one, two := protect(t, 8*block, space, 20, onTheWay), protect(t, 8*block, space, 20, onTheWay)
+		for _, f := range one.v.Manifest().Large() {
+			equal(t, f.Name, two.files[f.Name].Data, one.files[f.Name].Data)
+		}
+		equal(t, "blocks.bin", two.files["blocks.bin"].Data, one.files["blocks.bin"].Data)
+		bare := newFiles()
+		set := write(t, bare, 8*block, space, 0)
+		equal(t, "the volumes' part of blocks.bin", one.files["blocks.bin"].Data[:len(set.Blocks)], set.Blocks)
+	}
+}
+
+// TestParityGolden holds the bytes of parity to what they have always been,
+// and to FORMAT.md's rule, computed byte by byte.
+func TestParityGolden(t *testing.T) {
+	for onTheWay, want := range map[bool]string{
+		false: "4cfdd84035c379d3",
+		true:  "4cfdd84035c379d3",
+	} {
+		p := protect(t, 8*block, pattern(45*block+1234), 50, onTheWay)
+		data, _ := p.blocks()
+		var parity []byte
+		for _, f := range p.parity.Files {
+			parity = append(parity, p.files[f.Name].Data...)
+		}
+		sum := sha256.Sum256(parity)
+		if got := hex.EncodeToString(sum[:8]); got != want {
+			t.Errorf("on the way %t: parity has SHA-256 %s…, want %s…, with %+v", onTheWay, got, want, p.parity)
+		}
+		padded := append(bytes.Clone(p.space), make([]byte, block)...)
+		group := p.parity.Data * p.parity.Stripes
+		for i := int64(0); i < int64(len(parity)); i += 65537 {
+			q, at := i/block, i%block
+			g, row, s := q/(p.parity.Blocks*p.parity.Stripes), q/p.parity.Stripes%p.parity.Blocks, q%p.parity.Stripes
+			var sum byte
+			for k := range p.parity.Data {
+				if n := g*group + k*p.parity.Stripes + s; n < min(data, (g+1)*group) {
+					sum ^= slowMul(slowInverse(byte(p.parity.Data+row)^byte(k)), padded[n*block+at])
+				}
+			}
+			if sum != parity[i] {
+				t.Fatalf("on the way %t: byte %d of parity is %#x, want %#x", onTheWay, i, parity[i], sum)
+			}
+		}
+	}
+}
+
+// slowMul multiplies polynomials over GF(2) modulo x^8+x^4+x^3+x^2+1.
+func slowMul(a, b byte) (product byte) {
+	for ; b > 0; b >>= 1 {
+		if b&1 != 0 {
+			product ^= a
+		}
+		if a&0x80 != 0 {
+			a = a<<1 ^ 0x1d
+		} else {
+			a <<= 1
+		}
+	}
+	return product
+}
+
+func slowInverse(a byte) byte {
+	for b := range 256 {
+		if slowMul(a, byte(b)) == 1 {
+			return byte(b)
+		}
+	}
+	return 0
+}
+
+// TestParityShapes holds what plans look like: whatever the size, stripes are
+// within the limits and files cover all of them, as manifest.json's check says.
+func TestParityShapes(t *testing.T) {
+	for _, percent := range []int{1, 5, 33, 50, 100} {
+		for _, blocks := range []int64{1, 2, 20, 21} {
+			for _, onTheWay := range []bool{false, true} {
+				p := protect(t, 3*block, make([]byte, blocks*block-1), percent, onTheWay)
+				if size, most := p.parity.Size(), volume.MaxParity(blocks*block, percent); size > most {
+					t.Errorf("%d%% of %d blocks: %d bytes, and at most %d were told of", percent, blocks, size, most)
+				}
+				if p.parity.Blocks > 10 {
+					t.Errorf("%d%% of %d blocks: %+v", percent, blocks, p.parity)
+				}
+			}
+		}
+	}
+}
+
+// zeros is a place with endless zeros to read that forgets what is written.
+type zeros struct{ created atomic.Int64 }
+
+func (z *zeros) Create(string) (io.WriteCloser, error) {
+	z.created.Add(1)
+	return nowhere{}, nil
+}
+func (z *zeros) Open(string) (io.ReaderAt, error) { return nowhere{}, nil }
+
+type nowhere struct{}
+
+func (nowhere) Write(p []byte) (int, error)           { return len(p), nil }
+func (nowhere) ReadAt(p []byte, _ int64) (int, error) { clear(p); return len(p), nil }
+func (nowhere) Close() error                          { return nil }
+
+// TestParityMemory holds that parity takes bounded memory, whichever way it is
+// computed.
+func TestParityMemory(t *testing.T) {
+	const size = 700 * block
+	zero := make([]byte, block)
+	for _, onTheWay := range []bool{false, true} {
+		runtime.GC()
+		var before runtime.MemStats
+		runtime.ReadMemStats(&before)
+		var peak atomic.Uint64
+		done := make(chan struct{})
+		go func() {
+			for {
+				select {
+				case <-done:
+					return
+				case <-time.After(5 * time.Millisecond):
+					var m runtime.MemStats
+					runtime.ReadMemStats(&m)
+					peak.Store(max(peak.Load(), m.HeapAlloc))
+				}
+			}
+		}()
+		z, layout := &zeros{}, volume.Layout{Stem: "s", Size: volume.DefaultSize}
+		w, err := volume.NewWriter(layout, z.Create)
+		must(t, err)
+		if onTheWay {
+			must(t, w.Protect(5, size))
+		}
+		for range size / block {
+			_, err := w.Write(zero)
+			must(t, err)
+		}
+		set, err := w.Close()
+		must(t, err)
+		if !onTheWay {
+			must(t, set.Protect(t.Context(), layout, 5, z, progress.Discard))
+		}
+		close(done)
+		if grown := int64(peak.Load()) - int64(before.HeapAlloc); grown > 160<<20 {
+			t.Errorf("on the way %t: %d MiB", onTheWay, grown>>20)
+		} else {
+			t.Logf("on the way %t: %d MiB for %+v", onTheWay, grown>>20, len(set.Parity.Files))
+		}
+	}
+}
+
+// TestProtectNoticesOtherBytes holds that parity is not computed of bytes that
+// the medium gives back otherwise.
+func TestProtectNoticesOtherBytes(t *testing.T) {
+	files, layout := newFiles(), volume.Layout{Stem: "s", Size: 4 * block}
+	w, err := volume.NewWriter(layout, files.Create)
+	must(t, err)
+	_, err = w.Write(pattern(9 * block))
+	must(t, err)
+	set, err := w.Close()
+	must(t, err)
+	files.MapFS["s.001.vol"].Data[block] ^= 4
+	err = set.Protect(t.Context(), layout, 5, place{files}, progress.Discard)
+	if !errors.Is(err, volume.ErrDamaged) || !strings.Contains(err.Error(), "block 1 of volume s.001.vol") {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	files.MapFS["s.001.vol"].Data[block] ^= 4
+	if err := set.Protect(ctx, layout, 5, place{files}, progress.Discard); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// TestProtectErrors has parity files that cannot be created, written or closed.
+func TestProtectErrors(t *testing.T) {
+	for _, step := range []string{"create", "write", "close"} {
+		for _, onTheWay := range []bool{false, true} {
+			files, layout := failing{newFiles(), step}, volume.Layout{Stem: "s", Size: 4 * block}
+			w, err := volume.NewWriter(layout, files.Create)
+			must(t, err)
+			if onTheWay {
+				must(t, w.Protect(5, 9*block))
+			}
+			_, err = w.Write(pattern(9 * block))
+			must(t, err)
+			set, err := w.Close()
+			if err == nil && !onTheWay {
+				err = set.Protect(t.Context(), layout, 5, files, progress.Discard)
+			}
+			if !errors.Is(err, errFull) {
+				t.Errorf("%s, on the way %t: %v", step, onTheWay, err)
+			}
+		}
+	}
+}
+
+var errFull = errors.New("no space left")
+
+// failing fails at a step of parity files.
+type failing struct {
+	bundletest.Files
+	step string
+}
+
+func (f failing) Open(name string) (io.ReaderAt, error) { return place{f.Files}.Open(name) }
+
+func (f failing) Create(name string) (io.WriteCloser, error) {
+	w, err := f.Files.Create(name)
+	if !strings.HasSuffix(name, ".par") || err != nil {
+		return w, err
+	}
+	if f.step == "create" {
+		return nil, errFull
+	}
+	return failingFile{w, f.step}, nil
+}
+
+type failingFile struct {
+	io.WriteCloser
+	step string
+}
+
+func (f failingFile) Write(p []byte) (int, error) {
+	if f.step == "write" {
+		return 0, errFull
+	}
+	return f.WriteCloser.Write(p)
+}
+
+func (f failingFile) Close() error {
+	if f.step == "close" {
+		return errFull
+	}
+	return f.WriteCloser.Close()
+}
+
+func BenchmarkParity(b *testing.B) {
+	const size = 256 * block
+	space := pattern(block)
+	for _, percent := range []int{0, 5, 10} {
+		b.Run(fmt.Sprintf("%d%%", percent), func(b *testing.B) {
+			b.SetBytes(size)
+			for b.Loop() {
+				z, layout := &zeros{}, volume.Layout{Stem: "s", Size: volume.DefaultSize}
+				w, err := volume.NewWriter(layout, z.Create)
+				must(b, err)
+				if percent > 0 {
+					must(b, w.Protect(percent, size))
+				}
+				for range size / block {
+					_, err := w.Write(space)
+					must(b, err)
+				}
+				_, err = w.Close()
+				must(b, err)
+			}
+		})
+	}
+}
