@@ -10,7 +10,11 @@ import (
 // and the sink cannot read back: then so much of it as fits in memory, in
 // groups, each against bursts as long as its parity.
 func (w *writing) protect(space *volume.Writer) error {
-	if _, readable := w.sink.(volume.Place); readable || w.options.Parity == 0 {
+	if w.options.Parity == 0 {
+		return nil
+	}
+	if _, readable := w.sink.(volume.Place); readable {
+		space.KeepChecks()
 		return nil
 	}
 	return space.Protect(w.options.Parity, w.contents.MaxBundleSize())

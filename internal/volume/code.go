@@ -54,9 +54,9 @@ type sums struct {
 	code   *code
 	parity [][]byte // so far
 	run    int      // of held, in code.multiply
-	held   [][]byte // of the run; what was not added counts as zeros
-	filled int      // how many of held were added
-	part   []byte   // scratch
+	held   [][]byte // of the run
+	added  [rowsAtOnce]bool
+	part   []byte // scratch
 }
 
 // slice is how many bytes of every block are coded at once, so that they stay
@@ -79,37 +79,47 @@ func (s *sums) reset() {
 	for _, p := range s.parity {
 		clear(p)
 	}
-	s.drop()
+	s.added = [rowsAtOnce]bool{}
 }
 
-func (s *sums) drop() {
-	for _, h := range s.held {
-		clear(h)
-	}
-	s.filled = 0
-}
-
-// add adds the data block of a row; one of fewer bytes is filled up with
-// zeros. A row may be added once, best in ascending order.
+// add adds the data block of a row. A row may be added once, best in
+// ascending order.
 func (s *sums) add(row int, data []byte) error {
+	to, err := s.slot(row, len(data))
+	copy(to, data)
+	return err
+}
+
+// slot is add of size bytes that the caller will put in what it returns; what
+// a block lacks is filled up with zeros.
+func (s *sums) slot(row, size int) ([]byte, error) {
 	if run := row / rowsAtOnce; run != s.run {
 		if err := s.flush(); err != nil {
-			return err
+			return nil, err
 		}
 		s.run = run
 	}
-	copy(s.held[row%rowsAtOnce], data)
-	s.filled++
-	return nil
+	i := row % rowsAtOnce
+	s.added[i] = true
+	clear(s.held[i][size:])
+	return s.held[i][:size], nil
 }
+
+// without takes back the row that was added last.
+func (s *sums) without(row int) { s.added[row%rowsAtOnce] = false }
 
 // flush brings parity up to date with what was added.
 func (s *sums) flush() error {
-	if s.filled == 0 {
+	if s.added == [rowsAtOnce]bool{} {
 		return nil
 	}
 	m := s.code.multiply[s.run]
 	rows := min(rowsAtOnce, s.code.data-s.run*rowsAtOnce)
+	for i, h := range s.held[:rows] {
+		if !s.added[i] { // it counts as zeros
+			clear(h)
+		}
+	}
 	shards := make([][]byte, rows+s.code.parity)
 	for i := range s.code.parity {
 		shards[rows+i] = s.part[i*slice : (i+1)*slice]
@@ -125,7 +135,7 @@ func (s *sums) flush() error {
 			subtle.XORBytes(p[at:at+slice], p[at:at+slice], shards[rows+i])
 		}
 	}
-	s.drop()
+	s.added = [rowsAtOnce]bool{}
 	return nil
 }
 

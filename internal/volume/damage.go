@@ -21,6 +21,7 @@ type Damage struct {
 	broken bool     // the signed texts contradict each other: nothing to be mended
 	parity bool
 	listed []error
+	run    int // listed last, so many bad blocks of one file in a row
 	more   bool
 }
 
@@ -41,6 +42,32 @@ func (d *Damage) add(err error) {
 		return
 	}
 	d.more = true
+}
+
+// addBlock lists a bad block. In a bundle with parity, a run of them is listed
+// once: bursts are long.
+func (d *Damage) addBlock(b Block, err error) {
+	n := len(d.Bad)
+	d.Bad = append(d.Bad, b.Number)
+	if d.run == 0 || !d.parity || b.Index == 0 || d.Bad[n-1] != b.Number-1 || d.more {
+		d.add(err)
+		d.run = 1
+		return
+	}
+	d.run++
+	last := len(d.listed) - 1
+	if d.run == 2 {
+		d.listed = append(d.listed, nil)
+		last++
+	}
+	d.listed[last] = fmt.Errorf("%w: so %s, up to block %d of it", ErrDamaged, following(d.run-1), b.Index)
+}
+
+func following(blocks int) string {
+	if blocks == 1 {
+		return "is the block behind it"
+	}
+	return fmt.Sprintf("are the %d blocks behind it", blocks)
 }
 
 // Unwrap returns what is wrong, one by one. Of a bundle without parity, an

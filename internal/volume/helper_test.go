@@ -82,6 +82,9 @@ func seal(t testing.TB, files bundletest.Files, set *volume.Set, space []byte) *
 	}
 	v, err := manifest.Open(files, kit.Allowed, bundletest.Created)
 	must(t, err)
+	if set.Parity != nil {
+		must(t, files.Put(manifest.CopyName, v.Copy()))
+	}
 	return v
 }
 

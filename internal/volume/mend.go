@@ -133,15 +133,14 @@ func (c *recovery) get(number int64, data []byte) bool {
 }
 
 func (c *recovery) readData() error {
-	buffer := make([]byte, manifest.BlockSize)
 	for row, number := range c.r.mender.parity.data(c.stripe) {
-		data := buffer[:c.r.blockSize(number)]
-		if !c.get(number, data) {
-			c.missing = append(c.missing, row)
-			continue
-		}
-		if err := c.sums.add(row, data); err != nil {
+		data, err := c.sums.slot(row, int(c.r.blockSize(number)))
+		if err != nil {
 			return err
+		}
+		if !c.get(number, data) {
+			c.sums.without(row)
+			c.missing = append(c.missing, row)
 		}
 	}
 	return nil

@@ -50,6 +50,8 @@ func protect(t testing.TB, size int64, space []byte, percent int, onTheWay bool)
 	must(t, err)
 	if onTheWay {
 		must(t, w.Protect(percent, int64(len(space))))
+	} else {
+		w.KeepChecks()
 	}
 	_, err = w.Write(space)
 	must(t, err)
@@ -296,7 +298,7 @@ func TestParityIsTheSame(t *testing.T) {
 func TestParityGolden(t *testing.T) {
 	for onTheWay, want := range map[bool]string{
 		false: "4cfdd84035c379d3",
-		true:  "4cfdd84035c379d3",
+		true:  "bcb5fb389f1ab0fb",
 	} {
 		p := protect(t, 8*block, pattern(45*block+1234), 50, onTheWay)
 		data, _ := p.blocks()
@@ -411,6 +413,8 @@ func TestParityMemory(t *testing.T) {
 		must(t, err)
 		if onTheWay {
 			must(t, w.Protect(5, size))
+		} else {
+			w.KeepChecks()
 		}
 		for range size / block {
 			_, err := w.Write(zero)
@@ -436,6 +440,7 @@ func TestProtectNoticesOtherBytes(t *testing.T) {
 	files, layout := newFiles(), volume.Layout{Stem: "s", Size: 4 * block}
 	w, err := volume.NewWriter(layout, files.Create)
 	must(t, err)
+	w.KeepChecks()
 	_, err = w.Write(pattern(9 * block))
 	must(t, err)
 	set, err := w.Close()
@@ -462,6 +467,8 @@ func TestProtectErrors(t *testing.T) {
 			must(t, err)
 			if onTheWay {
 				must(t, w.Protect(5, 9*block))
+			} else {
+				w.KeepChecks()
 			}
 			_, err = w.Write(pattern(9 * block))
 			must(t, err)
@@ -516,26 +523,73 @@ func (f failingFile) Close() error {
 	return f.WriteCloser.Close()
 }
 
+// BenchmarkParity writes a space nowhere: without parity, with parity computed
+// on the way, and behind.
 func BenchmarkParity(b *testing.B) {
 	const size = 256 * block
 	space := pattern(block)
-	for _, percent := range []int{0, 5, 10} {
-		b.Run(fmt.Sprintf("%d%%", percent), func(b *testing.B) {
+	for _, c := range []struct {
+		name     string
+		percent  int
+		onTheWay bool
+	}{{"none", 0, false}, {"5% on the way", 5, true}, {"5% behind", 5, false}, {"10% behind", 10, false}} {
+		b.Run(c.name, func(b *testing.B) {
 			b.SetBytes(size)
 			for b.Loop() {
-				z, layout := &zeros{}, volume.Layout{Stem: "s", Size: volume.DefaultSize}
+				z, layout := &repeated{space: space}, volume.Layout{Stem: "s", Size: volume.DefaultSize}
 				w, err := volume.NewWriter(layout, z.Create)
 				must(b, err)
-				if percent > 0 {
-					must(b, w.Protect(percent, size))
+				if c.onTheWay {
+					must(b, w.Protect(c.percent, size))
+				} else if c.percent > 0 {
+					w.KeepChecks()
 				}
 				for range size / block {
 					_, err := w.Write(space)
 					must(b, err)
 				}
-				_, err = w.Close()
+				set, err := w.Close()
 				must(b, err)
+				if c.percent > 0 && !c.onTheWay {
+					must(b, set.Protect(b.Context(), layout, c.percent, z, progress.Discard))
+				}
 			}
 		})
+	}
+}
+
+// repeated is a place that reads as one block again and again.
+type repeated struct {
+	zeros
+	space []byte
+}
+
+func (r *repeated) Open(string) (io.ReaderAt, error) { return r, nil }
+
+func (r *repeated) ReadAt(p []byte, _ int64) (int, error) { return copy(p, r.space), nil }
+
+// TestDamageListsRunsOnce holds that a burst takes two lines.
+func TestDamageListsRunsOnce(t *testing.T) {
+	p := protect(t, 8*block, pattern(20*block), 50, false)
+	r := p.without(t, 1, 4, 5, 7, 8, 9, 10, 11, 15)
+	d, err := r.Survey(t.Context(), progress.Discard, func(volume.Block, []byte) error { return nil })
+	must(t, err)
+	var lines []string
+	for _, line := range strings.Split(d.Error(), "\n") {
+		line, _, _ = strings.Cut(line, " (bytes")
+		line, _, _ = strings.Cut(line, ": unexpected")
+		line, _, _ = strings.Cut(line, ": input")
+		lines = append(lines, strings.TrimPrefix(strings.TrimPrefix(line, "damaged: "), "reading "))
+	}
+	want := []string{
+		"block 1 of volume shop-1.0.000.vol",
+		"block 4 of volume shop-1.0.000.vol", "so is the block behind it, up to block 5 of it",
+		"block 7 of volume shop-1.0.000.vol",
+		"block 0 of volume shop-1.0.001.vol", "so are the 3 blocks behind it, up to block 3 of it",
+		"block 7 of volume shop-1.0.001.vol",
+		"9 blocks are bad, and all can be repaired",
+	}
+	if strings.Join(lines, "\n") != strings.Join(want, "\n") {
+		t.Errorf("listed:\n%s", strings.Join(lines, "\n"))
 	}
 }

@@ -74,15 +74,16 @@ type parityStream struct {
 }
 
 // streamParity is how many parity blocks a group has at most where parity is
-// computed on the way: so long a burst of bad blocks can be mended.
-const streamParity = 32
+// computed on the way: so long a burst of bad blocks can be mended, which is
+// more than an erase block of flash.
+const streamParity = 20
 
 // Protect makes the writer compute parity of so many per cent on the way. It
 // is called before anything is written; the space will have at most size
 // bytes. Whoever can read back what was written gets parity against longer
 // bursts from Set.Protect.
 func (w *Writer) Protect(percent int, size int64) error {
-	p := plan(max(BlocksPer(size), 1), percent, max(streamParity/mostParity, 1))
+	p := plan(max(BlocksPer(size), 1), percent, streamParity/mostParity)
 	coder, err := newCode(p)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -10,6 +11,9 @@ import (
 	"airlock/internal/manifest"
 	"airlock/internal/progress"
 )
+
+// KeepChecks prepares for Set.Protect. It is called before anything is written.
+func (w *Writer) KeepChecks() { w.checks = true }
 
 // Place is where volumes were written and can be read.
 type Place interface {
@@ -28,6 +32,9 @@ func (set *Set) Protect(ctx context.Context, layout Layout, percent int, at Plac
 	var size int64
 	for _, v := range set.Volumes {
 		size += v.Size
+	}
+	if int64(len(set.checks)) != BlocksPer(size) {
+		return errors.New("parity needs the checks of what was written, which were not kept")
 	}
 	set.Parity = plan(BlocksPer(size), percent, BlocksPer(layout.Size))
 	coder, err := newCode(set.Parity)
@@ -134,16 +141,15 @@ func (p *protecting) some(ctx context.Context, from, to stripe) error {
 // sum adds up a stripe.
 func (p *protecting) sum(ctx context.Context, s stripe, to *sums) error {
 	to.reset()
-	buffer := make([]byte, manifest.BlockSize)
 	for row, number := range p.stripes.data(s) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		data, err := p.read(number, buffer)
-		if err != nil {
-			return err
+		data, err := to.slot(row, int(min(manifest.BlockSize, p.size-number*manifest.BlockSize)))
+		if err == nil {
+			err = p.read(number, data)
 		}
-		if err := to.add(row, data); err != nil {
+		if err != nil {
 			return err
 		}
 		p.task.Add(int64(len(data)))
@@ -151,20 +157,19 @@ func (p *protecting) sum(ctx context.Context, s stripe, to *sums) error {
 	return to.flush()
 }
 
-// read reads a block of the space into buffer.
-func (p *protecting) read(number int64, buffer []byte) ([]byte, error) {
+// read reads a block of the space.
+func (p *protecting) read(number int64, data []byte) error {
 	per := p.set.Volumes[0].Size // every volume but the last has it
 	if len(p.volumes) == 1 {
 		per = p.size
 	}
 	off := number * manifest.BlockSize
 	v := int(off / per)
-	data := buffer[:min(manifest.BlockSize, p.size-off)]
 	if n, err := p.volumes[v].ReadAt(data, off%per); n < len(data) {
-		return nil, fmt.Errorf("reading back %s: %w", p.set.Volumes[v].Name, err)
+		return fmt.Errorf("reading back %s: %w", p.set.Volumes[v].Name, err)
 	}
 	if check(data) != p.set.checks[number] {
-		return nil, fmt.Errorf("%w: block %d of volume %s is read back otherwise than it was written", ErrDamaged, off%per/manifest.BlockSize, p.set.Volumes[v].Name)
+		return fmt.Errorf("%w: block %d of volume %s is read back otherwise than it was written", ErrDamaged, off%per/manifest.BlockSize, p.set.Volumes[v].Name)
 	}
-	return data, nil
+	return nil
 }

@@ -74,6 +74,7 @@ type reading struct {
 const readAhead = 8
 
 func (v *surveyor) run(ctx context.Context) error {
+	v.damage.run = 0
 	if v.s.wrong != nil {
 		v.damage.add(v.s.wrong)
 	}
@@ -141,10 +142,11 @@ func (v *surveyor) take(b *reading) error {
 	v.task.Add(int64(len(b.data)))
 	if err != nil {
 		v.bad = true
-		v.damage.Bad = append(v.damage.Bad, b.number)
-		// That a file is short was said of it already.
 		if v.s.wrong == nil || errors.Is(err, ErrDamaged) {
-			v.damage.add(err)
+			v.damage.addBlock(v.r.named(b.number), err)
+		} else { // that the file is short was said of it already
+			v.damage.Bad = append(v.damage.Bad, b.number)
+			v.damage.run = 0
 		}
 		return nil
 	}
