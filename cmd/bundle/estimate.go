@@ -66,16 +66,12 @@ func (p *packing) estimate(env *cli.Env) (create.Options, func(), error) {
 		return o, nil, err
 	}
 	debug.SetMemoryLimit(smallMemory)
-	readers, err := p.open(env)
+	readers, closeAll, err := p.open(env)
 	if err != nil {
 		return o, nil, err
 	}
 	o.Link, o.Bases = link, archive.NewBases(readers...)
-	return o, func() {
-		for _, r := range readers {
-			r.Close()
-		}
-	}, nil
+	return o, closeAll, nil
 }
 
 // estimated is an estimate's result for programs.

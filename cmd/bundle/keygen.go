@@ -76,7 +76,8 @@ func writeKey(path string, private, public []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	if _, err := os.Lstat(path + ".pub"); err == nil {
+	_, err := os.Lstat(path)
+	if _, pubErr := os.Lstat(path + ".pub"); pubErr == nil && errors.Is(err, fs.ErrNotExist) {
 		return cli.Hint(fmt.Errorf("%q: %w", path+".pub", fs.ErrExist), "name another file: --key FILE")
 	}
 	if err := writeNew(path, private, 0o600); err != nil {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"runtime/debug"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +14,7 @@ import (
 	"airlock/internal/commands"
 	"airlock/internal/create"
 	"airlock/internal/media"
+	"airlock/internal/trust"
 )
 
 // packing is the flags that say how small a bundle is to be.
@@ -53,16 +56,12 @@ func (p *packing) options(env *cli.Env, o *create.Options, out string) (func(), 
 		return nil, cli.Usagef("--pack %s reads back what it has written: -o must be a folder", p.mode)
 	}
 	debug.SetMemoryLimit(smallMemory)
-	readers, err := p.open(env)
+	readers, closeAll, err := p.open(env)
 	if err != nil {
 		return nil, err
 	}
 	o.Bases = archive.NewBases(readers...)
-	return func() {
-		for _, r := range readers {
-			r.Close()
-		}
-	}, nil
+	return closeAll, nil
 }
 
 func (p *packing) pack() (create.Pack, error) {
@@ -91,39 +90,54 @@ func (p *packing) rate() (int64, error) {
 	return cli.ParseRate(p.link)
 }
 
-// open opens the bases, each on the others.
-func (p *packing) open(env *cli.Env) ([]*archive.Reader, error) {
+// open opens the bases, each on the others, and returns what closes them.
+func (p *packing) open(env *cli.Env) ([]*archive.Reader, func(), error) {
 	if len(p.bases) == 0 {
-		return nil, nil
+		return nil, func() {}, nil
 	}
 	allowed, err := p.trusted.Read()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	paths, err := namedBases(p.bases)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var files []fs.FS
 	var closers []io.Closer
+	closeAll := func() {
+		for _, c := range closers {
+			c.Close()
+		}
+	}
 	for _, path := range paths {
 		f, err := media.Open(path)
 		if err != nil {
-			return nil, err
+			closeAll()
+			return nil, nil, err
 		}
 		files, closers = append(files, f), append(closers, f)
 	}
 	var readers []*archive.Reader
 	for _, f := range files {
-		r, err := archive.OpenOn(f, files, allowed, env.Now())
-		if err == nil {
-			err = r.Complete()
-		}
+		r, err := openBase(f, files, allowed, env.Now())
 		if err != nil {
-			return nil, err
+			closeAll()
+			return nil, nil, err
 		}
-		readers = append(readers, r)
+		readers, closers = append(readers, r), append(closers, r)
 	}
-	_ = closers
-	return readers, nil
+	return readers, closeAll, nil
+}
+
+// openBase opens a base with all that it is itself based on.
+func openBase(f fs.FS, others []fs.FS, allowed *trust.AllowedSigners, at time.Time) (*archive.Reader, error) {
+	r, err := archive.OpenOn(f, others, allowed, at)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Complete(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
 }

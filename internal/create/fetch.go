@@ -203,14 +203,6 @@ func (f *fetcher) release(data []byte) {
 	}
 }
 
-// notEOF returns an error that io.ReadFull's callers do not take for the end.
-func notEOF(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the connection broke: " + err.Error())
-	}
-	return err
-}
-
 // next returns the bytes of an item. Items have to be taken in order, each
 // read to its end before the next.
 func (f *fetcher) next(it item, total progress.Task) io.Reader {
@@ -253,8 +245,7 @@ func (r *itemReader) load() error {
 			return r.f.ctx.Err()
 		}
 		if s.err != nil {
-			// Not to be taken for the end of the blob.
-			return fmt.Errorf("bytes %d to %d: %w", s.from, s.to, notEOF(s.err))
+			return fmt.Errorf("bytes %d to %d: %w", s.from, s.to, s.err)
 		}
 		r.raw, r.held = s.data, s.data
 		return nil

@@ -204,7 +204,16 @@ func checkSmall(t *testing.T, kit *bundletest.Kit, dir string, source *bundletes
 	return blobs
 }
 
+// notShort leaves out what takes minutes under the race detector.
+func notShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes minutes under the race detector; the run without -short has it")
+	}
+}
+
 func TestSmallComesBackExactly(t *testing.T) {
+	notShort(t)
 	kit := bundletest.NewKit(t)
 	g := newGeneration(9 << 20)
 	source := g.image(t)
@@ -241,6 +250,7 @@ func TestChainOfDeltas(t *testing.T) {
 	g := newGeneration(5 << 20)
 	var chain []string
 	first := int64(0)
+	notShort(t)
 	for version := 1; version <= 10; version++ {
 		source := g.image(t)
 		dir := packSmall(t, kit, version, source, chain...)

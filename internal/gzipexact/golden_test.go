@@ -85,7 +85,7 @@ func TestGolden(t *testing.T) {
 	specs := goldenSpecs()
 	if underRace {
 		// Every family, one level each.
-		specs = slices.DeleteFunc(specs, func(s encoderSpec) bool { return s.level != 5 || s.block > 256<<10 })
+		specs = slices.DeleteFunc(specs, func(s encoderSpec) bool { return s.level != 5 || s.block > 128<<10 })
 	}
 	lines := goldenLines(t, specs)
 	if *update {

@@ -229,7 +229,10 @@ func TestTellsLate(t *testing.T) {
 	tail := sampletest.Mixed(4, 300_000)
 	for _, start := range [][]byte{noise, make([]byte, 600_000)} {
 		p := append(bytes.Clone(start), tail...)
-		for _, level := range []int{2, 4, 8} {
+		for _, level := range []int{4, 2, 8} {
+			if underRace && level != 4 {
+				continue
+			}
 			got := proves(t, gzipped(t, p, level, false))
 			if want := fmt.Sprintf("flate level %d", level); !strings.HasSuffix(got.String(), want) {
 				t.Errorf("got %q, want %q at the end", got, want)

@@ -55,7 +55,7 @@ func TestUnixTools(t *testing.T) {
 	} {
 		t.Run(strings.TrimSpace(c.want+" "+c.cmd), func(t *testing.T) {
 			path := tool(t, c.cmd)
-			if underRace && i%3 > 0 {
+			if underRace && i%5 > 0 {
 				t.Skip("a sample of the tools will do under the race detector")
 			}
 			for _, n := range []int{len(p), 100, 0} {

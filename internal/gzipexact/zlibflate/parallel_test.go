@@ -34,7 +34,7 @@ func TestParallel(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, c := range all {
-				if level == 4 && i%3 != int(v)%3 || underRace && i%5 != int(v) {
+				if level == 4 && i%3 != int(v)%3 || underRace && i%7 != int(v) {
 					continue
 				}
 				flushed := i%2 == 0 && v != GNU
