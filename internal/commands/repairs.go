@@ -58,9 +58,7 @@ func NoteRepairs(env *cli.Env, space *volume.Reader, path string) {
 	for _, b := range space.Repaired() {
 		all = append(all, b.String())
 	}
-	for _, name := range space.Verified().Mended() {
-		all = append(all, name)
-	}
+	all = append(all, space.Verified().Mended()...)
 	if len(all) == 0 {
 		return
 	}

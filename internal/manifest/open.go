@@ -115,14 +115,20 @@ type Signed struct {
 // judged by the same rules; Mended tells what was taken from there.
 func Open(fsys fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Verified, error) {
 	o := opening{places: []place{folder{fsys}}, allowed: allowed, at: at}
-	v, err := o.open()
+	attempt := func(first int) (*Verified, error) {
+		v := &Verified{texts: map[string][]byte{}}
+		return v, o.open(v, first)
+	}
+	v, err := attempt(0)
 	if err == nil {
 		return v, nil
 	}
 	if files, _ := readCopy(fsys); len(files) > 0 {
 		o.places = append(o.places, files)
-		if mended, again := o.open(); again == nil {
-			return mended, nil
+	}
+	for first := 0; first < len(o.places) && len(o.places) > 1; first++ {
+		if v, again := attempt(first); again == nil {
+			return v, nil
 		}
 	}
 	return nil, err
@@ -136,30 +142,21 @@ type opening struct {
 	at      time.Time
 }
 
-// open takes the first SHA256SUMS that is signed.
-func (o *opening) open() (*Verified, error) {
-	var first error
-	for i, p := range o.places {
-		v := &Verified{texts: map[string][]byte{}}
-		text, err := readSums(p)
-		if err == nil {
-			v.take(SumsName, text, i)
-			err = o.signatures(v, text)
-		}
-		if err == nil {
-			if err = o.read(v, text); err == nil {
-				err = v.checkExpiry(o.at)
-			}
-			if err == nil {
-				slices.Sort(v.mended)
-				return v, nil
-			}
-		}
-		if first == nil {
-			first = err
-		}
+// open proves the SHA256SUMS of one place, and what it lists.
+func (o *opening) open(v *Verified, first int) error {
+	text, err := readSums(o.places[first])
+	if err != nil {
+		return err
 	}
-	return nil, first
+	v.take(SumsName, text, first)
+	if err := o.signatures(v, text); err != nil {
+		return err
+	}
+	if err := o.read(v, text); err != nil {
+		return err
+	}
+	slices.Sort(v.mended)
+	return v.checkExpiry(o.at)
 }
 
 // take keeps a small file that was found in that place.
