@@ -23,7 +23,7 @@ type creation struct {
 	estimate   bool
 	volumeSize string
 	packing    packing
-	parity     string
+	parity     protection
 	key        signing
 	from       places
 	sftp       commands.SFTP
@@ -56,7 +56,7 @@ Only pinned images are packed. To pin: bundle lock.`,
 	f.StringVarP(&c.out, "output", "o", "", "`OUT`: a folder, an sftp:// URL, a .tar file, or - for standard output")
 	f.StringVar(&c.volumeSize, "volume-size", "", "`SIZE` of a volume at most, such as 700MB (default 4092MiB; 64MiB in a tar)")
 	c.packing.add(cmd)
-	f.StringVar(&c.parity, "parity", "", "`PERCENT` of the volumes to add, so that lost blocks can be made again (default 5% on removable media, else 0%)")
+	c.parity.add(cmd)
 	f.BoolVar(&c.estimate, "estimate", false, "tell about how many bytes and how long each --pack would take, and write nothing")
 	c.key.add(cmd)
 	c.from.add(cmd)
@@ -84,8 +84,11 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	parity, err := parityPercent(c.parity, c.out)
+	parity, err := c.parity.read(c.out)
 	if err != nil {
+		return err
+	}
+	if size, err = c.parity.volumeSize(parity, size, c); err != nil {
 		return err
 	}
 	if err := checkFree(c.out); err != nil {
@@ -123,8 +126,7 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 
 // write writes the bundle and tells of it.
 func (c *creation) write(cmd *cobra.Command, env *cli.Env, contents *create.Contents, o create.Options) error {
-	size := contents.MaxBundleSize()
-	target, err := c.openTarget(cmd, env, size+create.MaxParity(size, o.Parity))
+	target, err := c.openTarget(cmd, env, contents.MaxSize(o))
 	if err != nil {
 		return err
 	}

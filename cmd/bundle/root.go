@@ -23,6 +23,5 @@ byte and loads the images.
 	}
 	cmd.AddCommand(lockCommand(env), createCommand(env), sendCommand(env), signCommand(env), keygenCommand(env), historyCommand(env),
 		commands.Verify(env, "bundle"), commands.Inspect(env, "bundle"), diffCommand(env))
-	cmd.AddCommand(answerCommand(env))
 	return cmd
 }

@@ -22,6 +22,7 @@ import (
 type sending struct {
 	to       []string
 	readBack bool
+	answer   answering
 	sftp     commands.SFTP
 	output   commands.Output
 }
@@ -35,10 +36,16 @@ func sendCommand(env *cli.Env) *cobra.Command {
 destination stays, what was cut goes on where it stopped, SHA256SUMS comes last.
 A folder is read back past the page cache before it is called safe to remove.
 Several destinations are served one after the other, each with its own result.
-BUNDLE is a folder or a tar file; a destination is a folder or
-sftp://[user@]host[:port]/folder.`,
+BUNDLE is a folder or a tar file; a destination is a folder,
+sftp://[user@]host[:port]/folder, or - for a tar stream on standard output, which
+may be sent as often as it takes: unbundle receive - DIR keeps what came.
+
+With --answer only the blocks go that a request of unbundle repair asks for, as
+one file, each proven: to a folder, a server, a new file, or - for standard
+output.`,
 		Example: `  bundle send out /media/usb
-  bundle send out sftp://courier@far.example/releases/shop-1.4.0 --limit-rate 5MB/s`,
+  bundle send out sftp://courier@far.example/releases/shop-1.4.0 --limit-rate 5MB/s
+  bundle send out /media/usb --answer lost.txt --trust allowed_signers`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.run(cmd, env, args[0], append(args[1:], s.to...))
@@ -47,6 +54,7 @@ sftp://[user@]host[:port]/folder.`,
 	f := cmd.Flags()
 	f.StringSliceVar(&s.to, "to", nil, "another `DESTINATION`")
 	f.BoolVar(&s.readBack, "read-back", false, "read back from SFTP servers too, which costs the way back")
+	s.answer.add(cmd)
 	s.sftp.Add(cmd)
 	s.output.Add(cmd)
 	return cmd
@@ -63,6 +71,9 @@ func (s *sending) run(cmd *cobra.Command, env *cli.Env, path string, to []string
 	if len(to) == 0 {
 		return cli.Usagef("where to? name a folder or an sftp:// URL")
 	}
+	if s.answer.request != "" {
+		return s.answer.run(cmd, env, s, path, to)
+	}
 	files, err := commands.OpenBundle(cmd, path, ".")
 	if err != nil {
 		return err
@@ -73,6 +84,9 @@ func (s *sending) run(cmd *cobra.Command, env *cli.Env, path string, to []string
 		return commands.AsIncomplete(err, path)
 	}
 	b := &journey.Bundle{Texts: texts, Files: files}
+	if to[0] == "-" {
+		return s.stream(cmd, env, b, to)
+	}
 	show, stop := cli.Progress(env.Stderr, s.output.Quiet)
 	var results []sent
 	var failed []error

@@ -31,8 +31,12 @@ func receiveCommand(env *cli.Env) *cobra.Command {
 block is proven before it is written. What is whole in the folder stays, what
 was cut goes on; the bundle there is complete when SHA256SUMS stands. A source
 is a folder (several: the sticks that a bundle is spread over), a tar file,
-sftp://[user@]host[:port]/folder, or - for a tar stream on standard input.`,
-		Example: `  unbundle receive sftp://courier@far.example/releases/shop-1.4.0 /srv/bundles/shop-1.4.0
+sftp://[user@]host[:port]/folder, or - for a tar stream on standard input.
+
+A stream that ends early is incomplete: what came of it is kept, and the same
+stream sent again completes it. What came damaged is made again from parity.`,
+		Example: `  unbundle receive - /srv/bundles/shop-1.4.0 < /dev/diode
+  unbundle receive sftp://courier@far.example/releases/shop-1.4.0 /srv/bundles/shop-1.4.0
   unbundle receive /media/usb1 /media/usb2 /srv/bundles/shop-1.4.0`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -47,6 +51,9 @@ sftp://[user@]host[:port]/folder, or - for a tar stream on standard input.`,
 }
 
 func (r *receiving) run(cmd *cobra.Command, env *cli.Env, from []string, to string) error {
+	if len(from) == 1 && from[0] == "-" {
+		return r.stream(cmd, env, to)
+	}
 	allowed, err := r.trusted.Read()
 	if err != nil {
 		return err

@@ -37,25 +37,25 @@ func repairCommand(env *cli.Env) *cobra.Command {
 		Use:   "repair BUNDLE",
 		Short: "Mend a damaged bundle from its parity",
 		Long: `Makes lost and damaged blocks of a bundle again, each exactly as it was signed,
-and writes them where they belong; then reads everything back. With --to the
+and writes them where they belong; then reads everything back. With -o the
 bundle stays as it is, and a whole one is made in another folder. BUNDLE is a
-folder; with --to also several (the sticks that it is spread over), a tar file
+folder; with -o also several (the sticks that it is spread over), a tar file
 or sftp://[user@]host[:port]/folder.
 
 Where more is lost than parity can mend, --request writes a small text to carry
-to where the bundle was made; bundle answer gives a file with just these blocks
-for it, and --answer takes that.`,
+to where the bundle was made; bundle send --answer gives a file with just these
+blocks for it, and --answer takes that.`,
 		Example: `  unbundle repair /media/usb
-  unbundle repair /media/usb --to /srv/bundles/shop-1.4.0
+  unbundle repair /media/usb -o /srv/bundles/shop-1.4.0
   unbundle repair /media/usb --request lost.txt
-  unbundle repair /media/usb --answer answer.bin`,
+  unbundle repair /media/usb --answer lost.answer`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return r.run(cmd, env, args) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.to, "to", "", "`DIR` to make a whole bundle in, instead of mending this one")
+	f.StringVarP(&r.to, "output", "o", "", "`DIR` to make a whole bundle in, instead of mending this one")
 	f.StringVar(&r.request, "request", "", "`FILE` to write what is asked for to, if more is lost than can be mended")
-	f.StringVar(&r.answer, "answer", "", "`FILE` of bundle answer with lost blocks")
+	f.StringVar(&r.answer, "answer", "", "`FILE` of bundle send --answer with lost blocks")
 	r.trusted.Add(cmd)
 	r.sftp.Add(cmd)
 	r.output.Add(cmd)
@@ -65,7 +65,7 @@ for it, and --answer takes that.`,
 func (r *repairing) run(cmd *cobra.Command, env *cli.Env, from []string) error {
 	if r.to == "" {
 		if info, err := os.Stat(from[0]); len(from) > 1 || commands.IsURL(from[0]) || (err == nil && !info.IsDir()) {
-			return cli.Usagef("only one folder can be mended in its place; --to DIR makes a whole bundle of anything")
+			return cli.Usagef("only one folder can be mended in its place; -o DIR makes a whole bundle of anything")
 		}
 	}
 	allowed, err := r.trusted.Read()
@@ -152,7 +152,7 @@ func (r *repairing) mend(ctx context.Context, space *volume.Reader, from string,
 		}
 		done, err := repair.InPlace(ctx, space, dir, show)
 		if errors.Is(err, fs.ErrPermission) {
-			err = cli.Hint(err, "make a whole bundle in another folder: unbundle repair %s --to DIR", from)
+			err = cli.Hint(err, "make a whole bundle in another folder: unbundle repair %s -o DIR", from)
 		}
 		return done, dir, err
 	}
@@ -194,7 +194,7 @@ func (r *repairing) ask(cmd *cobra.Command, space *volume.Reader, damage *volume
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "wrote a request for %s to %s\n", cli.Count(len(q.Blocks), "block"), r.request)
-	return cli.Hint(err, "carry %[1]s to where the bundle is whole (bundle answer BUNDLE %[1]s -o answer.bin), and what that gives back here (unbundle repair %[2]s --answer answer.bin)", r.request, from)
+	return cli.Hint(err, "carry %[1]s to where the bundle is whole (bundle send BUNDLE lost.answer --answer %[1]s), and what that gives back here (unbundle repair %[2]s --answer lost.answer)", r.request, from)
 }
 
 func (r *repairing) tell(cmd *cobra.Command, title string, done *repaired) error {

@@ -187,6 +187,9 @@ func receive(ctx context.Context, stream io.Reader, spool string) (media.FS, err
 	}()
 	select {
 	case r := <-done:
+		if errors.Is(r.err, io.ErrUnexpectedEOF) {
+			r.err = fmt.Errorf("%w: the stream ended early: %w", manifest.ErrIncomplete, r.err)
+		}
 		return r.files, r.err
 	case <-ctx.Done():
 		return nil, ctx.Err()

@@ -98,7 +98,7 @@ type Options struct {
 	Bases      *archive.Bases // of Small and Auto; the far side must have them
 	Link       int64          // of Auto: bytes a second of the slowest part of the journey
 	Spool      string         // of Small and Auto: a folder for a few blobs at a time
-	Parity     int            // per cent of the volumes' bytes to add, against lost blocks; zero: none
+	Parity     volume.Protection
 	Signatures []Signature
 	Progress   progress.Sink
 }
@@ -146,10 +146,7 @@ func (c *Contents) Write(ctx context.Context, sink Sink, o Options) (*Result, er
 		return nil, errors.New("a bundle needs a signature")
 	}
 	m := c.manifest()
-	layout := volume.Layout{Stem: Stem(m.Release, m.Version), Size: o.VolumeSize}
-	if layout.Size == 0 {
-		layout.Size = volume.DefaultSize
-	}
+	layout := volume.Layout{Stem: Stem(m.Release, m.Version), Size: o.volumeSize()}
 	w := writing{contents: c, sink: sink, options: o}
 	set, err := w.volumes(ctx, layout)
 	if err == nil {

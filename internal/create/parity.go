@@ -6,35 +6,58 @@ import (
 	"airlock/internal/volume"
 )
 
-// protect has parity computed while the space is written, if some is wanted
-// and the sink cannot read back: then so much of it as fits in memory, in
-// groups, each against bursts as long as its parity.
-func (w *writing) protect(space *volume.Writer) error {
-	if w.options.Parity == 0 {
+// readAgain is how many bytes a bundle has at most that is read again to
+// compute its parity, in bytes: what was just written is in the page cache of
+// any machine then. Larger ones get theirs on the way, against shorter bursts.
+const readAgain = 4 << 30
+
+// behind returns where the volumes can be read again to compute parity, or nil
+// if it is computed while they are written. It depends on nothing but what is
+// written, and to what kind of place.
+func (w *writing) behind() volume.Place {
+	place, readable := w.sink.(volume.Place)
+	if !readable || (w.options.Parity.Spare == 0 && w.contents.MaxBundleSize() > readAgain) {
 		return nil
 	}
-	if _, readable := w.sink.(volume.Place); readable {
+	return place
+}
+
+// protect prepares for parity, if some is wanted.
+func (w *writing) protect(space *volume.Writer) error {
+	switch {
+	case !w.options.Parity.Any():
+		return nil
+	case w.behind() != nil:
 		space.KeepChecks()
 		return nil
 	}
 	return space.Protect(w.options.Parity, w.contents.MaxBundleSize())
 }
 
-// protectBehind computes parity over all that was written, if the sink can
-// read it back.
+// protectBehind computes parity over all that was written, if it was not
+// computed on the way.
 func (w *writing) protectBehind(ctx context.Context, set *volume.Set, layout volume.Layout) error {
-	place, readable := w.sink.(volume.Place)
-	if !readable || w.options.Parity == 0 {
+	place := w.behind()
+	if place == nil || !w.options.Parity.Any() {
 		return nil
 	}
 	return set.Protect(ctx, layout, w.options.Parity, place, w.options.Progress)
 }
 
-// MaxParity returns about how many bytes parity takes with a bundle of at most
-// size bytes, and the second place of its small files.
-func MaxParity(size int64, percent int) int64 {
-	if percent == 0 {
-		return 0
+// MaxSize returns about how many bytes a bundle takes with its parity and the
+// second place of its small files.
+func (c *Contents) MaxSize(o Options) int64 {
+	size := c.MaxBundleSize()
+	if !o.Parity.Any() {
+		return size
 	}
-	return volume.MaxParity(size, percent) + size/8192
+	return size + o.Parity.MaxParity(size, volume.Layout{Size: o.volumeSize()}) + size/8192
+}
+
+// volumeSize returns how many bytes a volume has at most.
+func (o *Options) volumeSize() int64 {
+	if o.VolumeSize == 0 {
+		return volume.DefaultSize
+	}
+	return o.VolumeSize
 }

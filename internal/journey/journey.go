@@ -147,21 +147,9 @@ func (b *Bundle) Copy(to interface {
 	if b.Texts.Manifest.Parity == nil {
 		return nil
 	}
-	names := b.small()
-	for _, principal := range b.Texts.Signatures {
-		name, err := manifest.SignatureName(principal)
-		if err != nil {
-			return err
-		}
-		names = append(names, name)
-	}
-	files := map[string][]byte{manifest.SumsName: b.Texts.Text()}
-	for _, name := range names {
-		data, err := fs.ReadFile(b.Files, name)
-		if err != nil {
-			return err
-		}
-		files[name] = data
+	files, err := b.texts()
+	if err != nil {
+		return err
 	}
 	return to.Put(manifest.CopyName, manifest.MarshalCopy(files))
 }

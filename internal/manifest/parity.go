@@ -3,7 +3,10 @@ package manifest
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
+
+const paritySuffix = ".par"
 
 // Limits of parity: a stripe's blocks are numbered by a byte, and what a
 // reader holds at once to mend a stripe is a small multiple of its parity.
@@ -73,6 +76,8 @@ func (m *Manifest) checkParity() error {
 			return err
 		}
 		switch {
+		case !strings.HasSuffix(f.Name, paritySuffix):
+			return fmt.Errorf("parity file %q: want a name that ends in %s", f.Name, paritySuffix)
 		case seen[f.Name]:
 			return fmt.Errorf("parity file %q is listed twice", f.Name)
 		case f.Size <= 0 || f.Size > MaxSpace || f.Size%BlockSize != 0:

@@ -72,9 +72,9 @@ func TestCheckParity(t *testing.T) {
 		"too few bytes":      func(p *manifest.Parity) { p.Blocks = 2 },
 		"too many bytes":     func(p *manifest.Parity) { p.Files[0].Size = 2 << 20 },
 		"half a block":       func(p *manifest.Parity) { p.Files[0].Size = 1<<20 - 1 },
-		"empty file":         func(p *manifest.Parity) { p.Files = append(p.Files, manifest.Volume{Name: "x"}) },
-		"a volume's name":    func(p *manifest.Parity) { p.Files[0].Name = m.Volumes[0].Name },
+		"empty file":         func(p *manifest.Parity) { p.Files = append(p.Files, manifest.Volume{Name: "x.par"}) },
 		"the same name":      func(p *manifest.Parity) { p.Blocks = 2; p.Files = append(p.Files, p.Files[0]) },
+		"another end":        func(p *manifest.Parity) { p.Files[0].Name = "blocks.bin" },
 		"a name of no file":  func(p *manifest.Parity) { p.Files[0].Name = "../x" },
 		"more than the file": func(p *manifest.Parity) { p.Files[0].Size = 1 << 62 },
 	} {

@@ -38,7 +38,7 @@ func newKit(t testing.TB, layer int64, volumeSize int64, parity int) *kit {
 	image, err := random.Image(layer, 2)
 	must(t, err)
 	k := &kit{Kit: bundletest.NewKit(t), source: bundletest.FromImage(t, image)}
-	k.files = k.Protected(t, bundletest.Release(k.source), volumeSize, parity)
+	k.files = k.Protected(t, bundletest.Release(k.source), volumeSize, volume.Protection{Percent: parity})
 	return k
 }
 

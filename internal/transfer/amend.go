@@ -1,6 +1,9 @@
 package transfer
 
 import (
+	"errors"
+	"io/fs"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -37,6 +40,53 @@ func (d *Dir) Rebuild(name string) (*Amendment, error) {
 	}
 	return &Amendment{&dirFile{File: f, d: d, aside: aside}, name}, nil
 }
+
+// Continue opens a file to write bytes of it in its place, and makes it if it
+// is not there. What is written shows at once, and is durable when Close has
+// returned nil.
+func (d *Dir) Continue(name string) (*Amendment, error) {
+	f, err := d.Amend(name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	file, err := d.create(name)
+	if err != nil {
+		return nil, err
+	}
+	return &Amendment{&dirFile{File: file, d: d, aside: name}, name}, nil
+}
+
+// Adopt moves a file here from another folder of the same file system, in the
+// place of what had its name. It is durable when Adopt has returned nil.
+func (d *Dir) Adopt(from *Dir, name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	err := from.place.with(func(fromfd int) error {
+		return d.place.with(func(dirfd int) error {
+			if err := lookRegular(fromfd, name); err != nil {
+				return err
+			}
+			if err := lookRegular(dirfd, name); err != nil && err != unix.ENOENT {
+				return err
+			}
+			if err := unix.Renameat(fromfd, name, dirfd, name); err != nil {
+				return err
+			}
+			return errors.Join(syncFolder(dirfd), syncFolder(fromfd))
+		})
+	})
+	if err != nil {
+		return &fs.PathError{Op: "moving", Path: from.path(name), Err: explain(err)}
+	}
+	return nil
+}
+
+// ReadAt reads what the file has now (io.ReaderAt).
+func (a *Amendment) ReadAt(p []byte, off int64) (int, error) { return a.f.ReadAt(p, off) }
+
+// Size returns how many bytes the file has now.
+func (a *Amendment) Size() (int64, error) { return a.f.size() }
 
 // WriteAt writes all of p at an offset.
 func (a *Amendment) WriteAt(p []byte, off int64) (int, error) {

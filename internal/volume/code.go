@@ -3,6 +3,7 @@ package volume
 import (
 	"crypto/subtle"
 	"fmt"
+	"slices"
 
 	"github.com/klauspost/reedsolomon"
 
@@ -12,17 +13,18 @@ import (
 // code computes the parity of stripes. It is safe for use by several goroutines.
 type code struct {
 	data, parity int
-	multiply     []reedsolomon.Encoder // for every run of rowsAtOnce data blocks
+	run          int                   // how many data blocks are coded together
+	multiply     []reedsolomon.Encoder // for every run of data blocks
 }
 
-// rowsAtOnce is how many data blocks are coded together: what the vector
-// instructions take in one go. More parity than that is computed in two goes.
-const rowsAtOnce = 10
+// longRun is how many data blocks are best coded together: what the vector
+// instructions take in one go. Fewer take less memory, and more time.
+const longRun = 10
 
-func newCode(p *manifest.Parity) (*code, error) {
-	c := &code{data: int(p.Data), parity: int(p.Blocks)}
-	for first := 0; first < c.data; first += rowsAtOnce {
-		n := min(rowsAtOnce, c.data-first)
+func newCode(p *manifest.Parity, run int) (*code, error) {
+	c := &code{data: int(p.Data), parity: int(p.Blocks), run: min(run, int(p.Data))}
+	for first := 0; first < c.data; first += c.run {
+		n := min(c.run, c.data-first)
 		matrix := make([][]byte, c.parity)
 		for i := range matrix {
 			for j := range n {
@@ -48,15 +50,15 @@ func multiplier(matrix [][]byte) (reedsolomon.Encoder, error) {
 	return m, nil
 }
 
-// sums adds up the parity of one stripe. It holds rowsAtOnce blocks beside the
+// sums adds up the parity of one stripe. It holds a run of blocks beside the
 // parity itself.
 type sums struct {
 	code   *code
 	parity [][]byte // so far
 	run    int      // of held, in code.multiply
 	held   [][]byte // of the run
-	added  [rowsAtOnce]bool
-	part   []byte // scratch
+	added  []bool   // which of held
+	part   []byte   // scratch
 }
 
 // slice is how many bytes of every block are coded at once, so that they stay
@@ -68,9 +70,10 @@ func (c *code) newSums() *sums {
 	for range c.parity {
 		s.parity = append(s.parity, make([]byte, manifest.BlockSize))
 	}
-	for range min(rowsAtOnce, c.data) {
+	for range c.run {
 		s.held = append(s.held, make([]byte, manifest.BlockSize))
 	}
+	s.added = make([]bool, c.run)
 	return s
 }
 
@@ -79,7 +82,7 @@ func (s *sums) reset() {
 	for _, p := range s.parity {
 		clear(p)
 	}
-	s.added = [rowsAtOnce]bool{}
+	clear(s.added)
 }
 
 // add adds the data block of a row. A row may be added once, best in
@@ -93,28 +96,28 @@ func (s *sums) add(row int, data []byte) error {
 // slot is add of size bytes that the caller will put in what it returns; what
 // a block lacks is filled up with zeros.
 func (s *sums) slot(row, size int) ([]byte, error) {
-	if run := row / rowsAtOnce; run != s.run {
+	if run := row / s.code.run; run != s.run {
 		if err := s.flush(); err != nil {
 			return nil, err
 		}
 		s.run = run
 	}
-	i := row % rowsAtOnce
+	i := row % s.code.run
 	s.added[i] = true
 	clear(s.held[i][size:])
 	return s.held[i][:size], nil
 }
 
 // without takes back the row that was added last.
-func (s *sums) without(row int) { s.added[row%rowsAtOnce] = false }
+func (s *sums) without(row int) { s.added[row%s.code.run] = false }
 
 // flush brings parity up to date with what was added.
 func (s *sums) flush() error {
-	if s.added == [rowsAtOnce]bool{} {
+	if !slices.Contains(s.added, true) {
 		return nil
 	}
 	m := s.code.multiply[s.run]
-	rows := min(rowsAtOnce, s.code.data-s.run*rowsAtOnce)
+	rows := min(s.code.run, s.code.data-s.run*s.code.run)
 	for i, h := range s.held[:rows] {
 		if !s.added[i] { // it counts as zeros
 			clear(h)
@@ -135,7 +138,7 @@ func (s *sums) flush() error {
 			subtle.XORBytes(p[at:at+slice], p[at:at+slice], shards[rows+i])
 		}
 	}
-	s.added = [rowsAtOnce]bool{}
+	clear(s.added)
 	return nil
 }
 

@@ -112,12 +112,12 @@ func count(blocks int) string {
 
 // assess finds out which of the bad blocks are lost.
 func (r *Reader) assess(d *Damage) {
-	data := BlocksPer(r.size)
+	data, scratch := BlocksPer(r.size), make([]byte, manifest.BlockSize)
 	for _, bad := range r.byStripe(d.Bad) {
 		var lost []int64
 		missing := 0
 		for _, number := range bad {
-			if r.supply(number, make([]byte, r.blockSize(number))) {
+			if r.supply(number, scratch[:r.blockSize(number)]) {
 				continue
 			}
 			missing++

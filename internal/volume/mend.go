@@ -20,16 +20,17 @@ type mender struct {
 
 	mu       sync.Mutex // held while mending
 	sums     *sums      // of the last stripe
+	kept     map[int64][]byte
 	repaired map[int64]bool
 }
 
 func (m *mender) init(from *manifest.Manifest) (err error) {
-	m.repaired = map[int64]bool{}
+	m.repaired, m.kept = map[int64]bool{}, map[int64][]byte{}
 	if from.Parity == nil {
 		return nil
 	}
 	m.parity = &stripes{Parity: from.Parity, blocks: BlocksPer(from.SpaceSize())}
-	m.code, err = newCode(from.Parity)
+	m.code, err = newCode(from.Parity, longRun)
 	return err
 }
 
@@ -69,24 +70,48 @@ func (r *Reader) Repaired() []Block {
 	return all
 }
 
-// mend fills data with a block that could not be read.
+// mend fills data with a block that could not be read. What else its stripe
+// has lost is kept for a while: damage comes in bursts.
 func (r *Reader) mend(number int64, data []byte) error {
 	r.mender.mu.Lock()
 	defer r.mender.mu.Unlock()
-	if !r.supply(number, data) {
+	if r.supply(number, data) {
+		r.mender.repaired[number] = true
+		return nil
+	}
+	made, ok := r.mender.kept[number]
+	if !ok {
 		got, err := r.recover(r.mender.parity.of(number), []int64{number})
 		if err != nil {
 			return err
 		}
-		copy(data, got[number])
+		made = got[number]
+		r.keep(got)
 	}
+	copy(data, made)
+	delete(r.mender.kept, number)
 	r.mender.repaired[number] = true
 	return nil
 }
 
+// keptBlocks bounds how many blocks are kept that were made again but not
+// asked for yet.
+const keptBlocks = 48
+
+func (r *Reader) keep(made map[int64][]byte) {
+	if len(r.mender.kept)+len(made) > keptBlocks {
+		clear(r.mender.kept)
+	}
+	for number, data := range made {
+		if number < r.mender.parity.blocks {
+			r.mender.kept[number] = data
+		}
+	}
+}
+
 // recover makes bad blocks of a stripe again, and returns them by number:
-// those given, and every data block of it that proves to be bad. They are good
-// until the next call.
+// those given, and every data block of it that proves to be bad, but for what
+// is supplied.
 func (r *Reader) recover(s stripe, bad []int64) (map[int64][]byte, error) {
 	if r.mender.sums == nil {
 		r.mender.sums = r.mender.code.newSums()
@@ -124,12 +149,8 @@ func (c *recovery) get(number int64, data []byte) bool {
 	if !c.bad[number] && c.r.read(number, data) == nil {
 		return true
 	}
-	c.bad[number] = true
-	if !c.r.supply(number, data) {
-		return false
-	}
-	c.made[number] = slices.Clone(data)
-	return true
+	c.bad[number] = !c.r.supply(number, data)
+	return !c.bad[number]
 }
 
 func (c *recovery) readData() error {
@@ -164,7 +185,7 @@ func (c *recovery) readParity() error {
 func (c *recovery) beyond() error {
 	var names []string
 	for _, number := range slices.Sorted(maps.Keys(c.bad)) {
-		if c.made[number] == nil {
+		if c.bad[number] {
 			names = append(names, c.r.named(number).String())
 		}
 	}
@@ -207,13 +228,13 @@ func (c *recovery) remake() error {
 	}
 	for row, data := range c.sums.parity {
 		number := c.r.mender.parity.parity(c.stripe, row)
-		if !c.bad[number] || c.made[number] != nil {
+		if !c.bad[number] {
 			continue
 		}
 		if !c.r.proves(number, data) {
 			return fmt.Errorf("%w: %s, computed again, is not what was signed", ErrDamaged, c.r.named(number))
 		}
-		c.made[number] = data
+		c.made[number] = slices.Clone(data)
 	}
 	return nil
 }
@@ -229,38 +250,48 @@ func (r *Reader) Mend(ctx context.Context, d *Damage, show progress.Sink, write 
 	defer task.Done()
 	r.mender.mu.Lock()
 	defer r.mender.mu.Unlock()
+	supplied := make([]byte, manifest.BlockSize)
 	for _, bad := range r.byStripe(d.Bad) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		made, err := r.remade(bad)
-		if err != nil {
-			return err
-		}
+		var lost []int64
 		for _, number := range bad {
-			if err := write(r.named(number), made[number]); err != nil {
+			data := supplied[:r.blockSize(number)]
+			if !r.supply(number, data) {
+				lost = append(lost, number)
+				continue
+			}
+			if err := write(r.named(number), data); err != nil {
 				return err
 			}
-			task.Add(manifest.BlockSize)
 		}
+		if err := r.mendStripe(lost, write); err != nil {
+			return err
+		}
+		task.Add(int64(len(bad)) * manifest.BlockSize)
 	}
 	return nil
 }
 
-// remade returns bad blocks of one stripe or, without parity, supplied ones.
-func (r *Reader) remade(bad []int64) (map[int64][]byte, error) {
-	if r.mender.parity != nil {
-		return r.recover(r.mender.parity.of(bad[0]), bad)
+// mendStripe makes bad blocks of one stripe again.
+func (r *Reader) mendStripe(bad []int64, write func(b Block, data []byte) error) error {
+	if len(bad) == 0 {
+		return nil
 	}
-	made := map[int64][]byte{}
+	if r.mender.parity == nil { // what was supplied has gone since
+		return fmt.Errorf("%w: %s is lost", ErrDamaged, r.named(bad[0]))
+	}
+	made, err := r.recover(r.mender.parity.of(bad[0]), bad)
+	if err != nil {
+		return err
+	}
 	for _, number := range bad {
-		data := make([]byte, r.blockSize(number))
-		if !r.supply(number, data) {
-			return nil, fmt.Errorf("%w: %s is lost", ErrDamaged, r.named(number))
+		if err := write(r.named(number), made[number]); err != nil {
+			return err
 		}
-		made[number] = data
 	}
-	return made, nil
+	return nil
 }
 
 // byStripe sorts block numbers by their stripes; without parity each is alone.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -44,12 +45,17 @@ type protected struct {
 // protect writes a space with parity, computed behind the volumes or on the way.
 func protect(t testing.TB, size int64, space []byte, percent int, onTheWay bool) *protected {
 	t.Helper()
+	return protectWith(t, size, space, volume.Protection{Percent: percent}, onTheWay)
+}
+
+func protectWith(t testing.TB, size int64, space []byte, parity volume.Protection, onTheWay bool) *protected {
+	t.Helper()
 	files := newFiles()
 	layout := volume.Layout{Stem: "shop-1.0", Size: size}
 	w, err := volume.NewWriter(layout, files.Create)
 	must(t, err)
 	if onTheWay {
-		must(t, w.Protect(percent, int64(len(space))))
+		must(t, w.Protect(parity, int64(len(space))))
 	} else {
 		w.KeepChecks()
 	}
@@ -58,7 +64,7 @@ func protect(t testing.TB, size int64, space []byte, percent int, onTheWay bool)
 	set, err := w.Close()
 	must(t, err)
 	if !onTheWay {
-		must(t, set.Protect(t.Context(), layout, percent, place{files}, progress.Discard))
+		must(t, set.Protect(t.Context(), layout, parity, place{files}, progress.Discard))
 	}
 	v := seal(t, files, set, space)
 	return &protected{files.MapFS, v, space, set.Parity}
@@ -107,7 +113,7 @@ func (p *protected) without(t testing.TB, bad ...int64) *volume.Reader {
 func TestParityErasures(t *testing.T) {
 	for name, p := range map[string]*protected{
 		"behind":     protect(t, 8*block, pattern(33*block+77), 50, false),
-		"on the way": protect(t, 8*block, pattern(61*block+1), 50, true),
+		"on the way": protect(t, 8*block, pattern(101*block+1), 50, true),
 		"one block":  protect(t, 8*block, pattern(5), 5, false),
 		"three":      protect(t, 8*block, pattern(3*block), 1, true),
 		"all again":  protect(t, 4*block, pattern(13*block-1), 100, false),
@@ -297,10 +303,10 @@ func TestParityIsTheSame(t *testing.T) {
 // and to FORMAT.md's rule, computed byte by byte.
 func TestParityGolden(t *testing.T) {
 	for onTheWay, want := range map[bool]string{
-		false: "4cfdd84035c379d3",
-		true:  "bcb5fb389f1ab0fb",
+		false: "d7a9f7d61b97608a",
+		true:  "1e523b5b0a23d529",
 	} {
-		p := protect(t, 8*block, pattern(45*block+1234), 50, onTheWay)
+		p := protect(t, 8*block, pattern(75*block+1234), 50, onTheWay)
 		data, _ := p.blocks()
 		var parity []byte
 		for _, f := range p.parity.Files {
@@ -359,7 +365,7 @@ func TestParityShapes(t *testing.T) {
 		for _, blocks := range []int64{1, 2, 20, 21} {
 			for _, onTheWay := range []bool{false, true} {
 				p := protect(t, 3*block, make([]byte, blocks*block-1), percent, onTheWay)
-				if size, most := p.parity.Size(), volume.MaxParity(blocks*block, percent); size > most {
+				if size, most := p.parity.Size(), (volume.Protection{Percent: percent}).MaxParity(blocks*block, volume.Layout{Size: 3 * block}); size > most {
 					t.Errorf("%d%% of %d blocks: %d bytes, and at most %d were told of", percent, blocks, size, most)
 				}
 				if p.parity.Blocks > 10 {
@@ -412,7 +418,7 @@ func TestParityMemory(t *testing.T) {
 		w, err := volume.NewWriter(layout, z.Create)
 		must(t, err)
 		if onTheWay {
-			must(t, w.Protect(5, size))
+			must(t, w.Protect(volume.Protection{Percent: 5}, size))
 		} else {
 			w.KeepChecks()
 		}
@@ -423,7 +429,7 @@ func TestParityMemory(t *testing.T) {
 		set, err := w.Close()
 		must(t, err)
 		if !onTheWay {
-			must(t, set.Protect(t.Context(), layout, 5, z, progress.Discard))
+			must(t, set.Protect(t.Context(), layout, volume.Protection{Percent: 5}, z, progress.Discard))
 		}
 		close(done)
 		if grown := int64(peak.Load()) - int64(before.HeapAlloc); grown > 160<<20 {
@@ -446,14 +452,14 @@ func TestProtectNoticesOtherBytes(t *testing.T) {
 	set, err := w.Close()
 	must(t, err)
 	files.MapFS["s.001.vol"].Data[block] ^= 4
-	err = set.Protect(t.Context(), layout, 5, place{files}, progress.Discard)
+	err = set.Protect(t.Context(), layout, volume.Protection{Percent: 5}, place{files}, progress.Discard)
 	if !errors.Is(err, volume.ErrDamaged) || !strings.Contains(err.Error(), "block 1 of volume s.001.vol") {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	files.MapFS["s.001.vol"].Data[block] ^= 4
-	if err := set.Protect(ctx, layout, 5, place{files}, progress.Discard); !errors.Is(err, context.Canceled) {
+	if err := set.Protect(ctx, layout, volume.Protection{Percent: 5}, place{files}, progress.Discard); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -466,7 +472,7 @@ func TestProtectErrors(t *testing.T) {
 			w, err := volume.NewWriter(layout, files.Create)
 			must(t, err)
 			if onTheWay {
-				must(t, w.Protect(5, 9*block))
+				must(t, w.Protect(volume.Protection{Percent: 5}, 9*block))
 			} else {
 				w.KeepChecks()
 			}
@@ -474,7 +480,7 @@ func TestProtectErrors(t *testing.T) {
 			must(t, err)
 			set, err := w.Close()
 			if err == nil && !onTheWay {
-				err = set.Protect(t.Context(), layout, 5, files, progress.Discard)
+				err = set.Protect(t.Context(), layout, volume.Protection{Percent: 5}, files, progress.Discard)
 			}
 			if !errors.Is(err, errFull) {
 				t.Errorf("%s, on the way %t: %v", step, onTheWay, err)
@@ -540,7 +546,7 @@ func BenchmarkParity(b *testing.B) {
 				w, err := volume.NewWriter(layout, z.Create)
 				must(b, err)
 				if c.onTheWay {
-					must(b, w.Protect(c.percent, size))
+					must(b, w.Protect(volume.Protection{Percent: c.percent}, size))
 				} else if c.percent > 0 {
 					w.KeepChecks()
 				}
@@ -551,7 +557,7 @@ func BenchmarkParity(b *testing.B) {
 				set, err := w.Close()
 				must(b, err)
 				if c.percent > 0 && !c.onTheWay {
-					must(b, set.Protect(b.Context(), layout, c.percent, z, progress.Discard))
+					must(b, set.Protect(b.Context(), layout, volume.Protection{Percent: c.percent}, z, progress.Discard))
 				}
 			}
 		})
@@ -591,5 +597,90 @@ func TestDamageListsRunsOnce(t *testing.T) {
 	}
 	if strings.Join(lines, "\n") != strings.Join(want, "\n") {
 		t.Errorf("listed:\n%s", strings.Join(lines, "\n"))
+	}
+}
+
+// TestLostVolumes loses as many whole files, volumes and spare ones, as can be
+// borne, and one more.
+func TestLostVolumes(t *testing.T) {
+	for name, c := range map[string]struct {
+		p     *protected
+		spare int
+	}{
+		"one of three":            {protectWith(t, 2*block, pattern(5*block+7), volume.Protection{Spare: 1}, false), 1},
+		"two of five":             {protectWith(t, 2*block, pattern(9*block+7), volume.Protection{Spare: 2}, false), 2},
+		"two of five, on the way": {protectWith(t, 2*block, pattern(9*block+7), volume.Protection{Spare: 2}, true), 2},
+		"one, and 30 %":           {protectWith(t, 2*block, pattern(6*block), volume.Protection{Spare: 1, Percent: 30}, true), 2},
+		"the only one":            {protectWith(t, 8*block, pattern(3*block+1), volume.Protection{Spare: 1}, false), 1},
+		"groups":                  {protectWith(t, 14*block, pattern(3*14*block+1), volume.Protection{Spare: 1, Percent: 100}, true), 2},
+	} {
+		var names []string
+		for _, f := range c.p.v.Manifest().Large() {
+			names = append(names, f.Name)
+		}
+		all := subsets(names, c.spare)
+		rand.New(rand.NewPCG(1, uint64(len(all)))).Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
+		for _, lost := range all[:min(len(all), 6)] {
+			r := open(t, c.p.v, c.p.lack(lost))
+			d, err := r.Survey(t.Context(), progress.Discard, func(volume.Block, []byte) error { return nil })
+			must(t, err)
+			if !d.Mendable() || len(d.Files) != len(lost) {
+				t.Errorf("%s without %q: %v", name, lost, d)
+			}
+			got := make([]byte, len(c.p.space))
+			if n, err := r.ReadAt(got, 0); n != len(got) || !bytes.Equal(got, c.p.space) {
+				t.Errorf("%s without %q: %d bytes, %v", name, lost, n, err)
+			}
+		}
+		if c.p.parity.Groups(volume.BlocksPer(int64(len(c.p.space)))) > 1 {
+			continue // the loss of one more may fall on two groups
+		}
+		for _, lost := range subsets(names, c.spare+1)[:1] {
+			r := open(t, c.p.v, c.p.lack(lost))
+			d, err := r.Survey(t.Context(), progress.Discard, func(volume.Block, []byte) error { return nil })
+			must(t, err)
+			if d.Repairable() {
+				t.Errorf("%s without %q could be repaired", name, lost)
+			}
+		}
+	}
+}
+
+// lack returns the files without some.
+func (p *protected) lack(names []string) fstest.MapFS {
+	files := fstest.MapFS{}
+	for name, file := range p.files {
+		if !slices.Contains(names, name) {
+			files[name] = file
+		}
+	}
+	return files
+}
+
+// subsets returns the subsets of n names.
+func subsets(names []string, n int) [][]string {
+	if n == 0 {
+		return [][]string{nil}
+	}
+	var all [][]string
+	for i := range names {
+		for _, rest := range subsets(names[i+1:], n-1) {
+			all = append(all, append([]string{names[i]}, rest...))
+		}
+	}
+	return all
+}
+
+// TestSpareVolumesFitInMemory holds that what cannot be computed on the way is
+// refused before anything is written.
+func TestSpareVolumesFitInMemory(t *testing.T) {
+	p := volume.Protection{Spare: 3}
+	for _, over := range []int64{0, block} {
+		w, err := volume.NewWriter(volume.Layout{Stem: "s", Size: p.StreamVolume() + over}, (&zeros{}).Create)
+		must(t, err)
+		if err := w.Protect(p, 100*block); (err == nil) != (over == 0) {
+			t.Errorf("volumes of %d bytes: %v", p.StreamVolume()+over, err)
+		}
+		w.Close()
 	}
 }

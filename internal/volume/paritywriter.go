@@ -60,8 +60,8 @@ func (f *parityFile) finish(set *Set) error {
 }
 
 // parityStream computes parity while the space is written, for places that
-// cannot be read back. It has a group's parity in memory, at most streamParity
-// blocks of it, and as many blocks of data.
+// cannot be read back. It has a group's parity in memory, and a run of blocks
+// of each stripe: at most streamBlocks of both.
 type parityStream struct {
 	writer *Writer
 	plan   *manifest.Parity
@@ -69,27 +69,52 @@ type parityStream struct {
 	next   int64   // block of the space
 	failed error
 
-	set  Set // of the parity files alone
-	file *parityFile
+	set      Set  // of the parity files alone
+	fileARow bool // each row of a group has a file of its own
+	file     *parityFile
 }
 
-// streamParity is how many parity blocks a group has at most where parity is
-// computed on the way: so long a burst of bad blocks can be mended, which is
-// more than an erase block of flash.
-const streamParity = 20
+// streamBlocks bounds the memory that parity on the way takes, in blocks. Of
+// them 30 are parity, so many bad blocks in a row can be mended: more than an
+// erase block of flash.
+const streamBlocks = 42
 
-// Protect makes the writer compute parity of so many per cent on the way. It
-// is called before anything is written; the space will have at most size
-// bytes. Whoever can read back what was written gets parity against longer
-// bursts from Set.Protect.
-func (w *Writer) Protect(percent int, size int64) error {
-	p := plan(max(BlocksPer(size), 1), percent, streamParity/mostParity)
-	coder, err := newCode(p)
+// streamFile is how many bytes a parity file has at most that is written on
+// the way: a tar has it in memory until it is whole.
+const streamFile = 32 << 20
+
+// streamRun is how many data blocks of a stripe are coded together on the way.
+const streamRun = 4
+
+// StreamVolume returns the largest size of volumes for which Writer.Protect
+// can compute spare volumes, as it has them in memory.
+func (p Protection) StreamVolume() int64 {
+	files := p.parityOf(1) + 1
+	return max(streamBlocks/files, 1) * manifest.BlockSize
+}
+
+// Protect makes the writer compute parity on the way. It is called before
+// anything is written; the space will have at most size bytes. Whoever can read
+// back what was written gets parity against longer bursts from Set.Protect.
+func (w *Writer) Protect(p Protection, size int64) error {
+	blocks, run := max(BlocksPer(size), 1), int64(streamRun)
+	most := bounds{rows: mostParity}
+	if p.Spare > 0 {
+		run = 1
+		most.rows = streamBlocks/BlocksPer(w.layout.Size) - run
+		if most.rows < p.parityOf(1) {
+			return fmt.Errorf("spare volumes of %d bytes do not fit in memory on the way, at most %d", w.layout.Size, p.StreamVolume())
+		}
+	} else {
+		most.stripes = streamBlocks / (p.parityOf(p.longest(manifest.MaxStripe, mostParity)) + run)
+	}
+	plan := p.plan(blocks, w.layout, most)
+	coder, err := newCode(plan, int(run))
 	if err != nil {
 		return err
 	}
-	s := &parityStream{writer: w, plan: p, set: Set{Parity: p, Sums: manifest.Sums{}}}
-	for range p.Stripes {
+	s := &parityStream{writer: w, plan: plan, set: Set{Parity: plan, Sums: manifest.Sums{}}, fileARow: p.Spare > 0}
+	for range plan.Stripes {
 		s.sums = append(s.sums, coder.newSums())
 	}
 	w.parity = s
@@ -132,6 +157,11 @@ func (s *parityStream) emit() error {
 				return err
 			}
 		}
+		if s.fileARow {
+			if err := s.end(); err != nil {
+				return err
+			}
+		}
 	}
 	for _, one := range s.sums {
 		one.reset()
@@ -150,7 +180,7 @@ func (s *parityStream) write(block []byte) (err error) {
 	if err := s.file.write(block); err != nil {
 		return err
 	}
-	if s.file.size+manifest.BlockSize > s.writer.layout.Size {
+	if s.file.size+manifest.BlockSize > min(s.writer.layout.Size, streamFile) {
 		return s.end()
 	}
 	return nil

@@ -22,13 +22,13 @@ type Place interface {
 }
 
 // stripesAtOnce bounds the memory that Set.Protect takes: each takes its
-// parity and rowsAtOnce blocks of data, 20 MiB.
+// parity and longRun blocks of data, 20 MiB (26 with spare volumes).
 const stripesAtOnce = 3
 
-// Protect adds parity of so many per cent to volumes that have been written,
-// and completes the set with it. It reads the volumes once more; a block that
-// is read back otherwise than it was written is an error wrapping ErrDamaged.
-func (set *Set) Protect(ctx context.Context, layout Layout, percent int, at Place, show progress.Sink) error {
+// Protect adds parity to volumes that have been written, and completes the set
+// with it. It reads the volumes once more; a block that is read back otherwise
+// than it was written is an error wrapping ErrDamaged.
+func (set *Set) Protect(ctx context.Context, layout Layout, p Protection, at Place, show progress.Sink) error {
 	var size int64
 	for _, v := range set.Volumes {
 		size += v.Size
@@ -36,21 +36,21 @@ func (set *Set) Protect(ctx context.Context, layout Layout, percent int, at Plac
 	if int64(len(set.checks)) != BlocksPer(size) {
 		return errors.New("parity needs the checks of what was written, which were not kept")
 	}
-	set.Parity = plan(BlocksPer(size), percent, BlocksPer(layout.Size))
-	coder, err := newCode(set.Parity)
+	set.Parity = p.plan(BlocksPer(size), layout, bounds{BlocksPer(layout.Size), manifest.MaxStripeParity})
+	coder, err := newCode(set.Parity, longRun)
 	if err != nil {
 		return err
 	}
-	p := &protecting{
+	run := &protecting{
 		set: set, layout: layout, at: at, size: size, code: coder,
 		stripes: stripes{Parity: set.Parity, blocks: BlocksPer(size)}, task: show.Start("parity", size),
 	}
-	defer p.task.Done()
-	defer p.close()
+	defer run.task.Done()
+	defer run.close()
 	for range min(stripesAtOnce, set.Parity.Stripes) {
-		p.sums = append(p.sums, coder.newSums())
+		run.sums = append(run.sums, coder.newSums())
 	}
-	return p.run(ctx)
+	return run.run(ctx)
 }
 
 // protecting is one call of Protect.

@@ -4,37 +4,77 @@ import (
 	"airlock/internal/manifest"
 )
 
-// mostParity is how many parity blocks a stripe is given: more would cost more
-// time for each byte, and more memory to mend, for little more safety.
+// Protection says how much parity is added to volumes.
+type Protection struct {
+	Percent int // of their bytes, rounded up to whole blocks
+	Spare   int // whole volumes that may be lost besides
+}
+
+// Any reports whether there is to be parity.
+func (p Protection) Any() bool { return p.Percent > 0 || p.Spare > 0 }
+
+// MaxSpare is how many spare volumes there may be.
+const MaxSpare = manifest.MaxStripeParity - 1
+
+// bounds says how large a group of stripes may be.
+type bounds struct {
+	stripes int64 // of a group, without spare volumes
+	rows    int64 // parity blocks of a stripe
+}
+
+// mostParity is how many parity blocks a stripe is given without spare volumes:
+// more would cost more time for each byte, and more memory to mend, for little
+// more safety.
 const mostParity = 10
 
-// plan lays parity of so many per cent over a space of so many blocks, in
-// groups of at most most stripes. Stripes are as long as can be, since the
-// longest cope best with damage that is spread unevenly, and as equal.
-func plan(blocks int64, percent int, most int64) *manifest.Parity {
-	longest := int64(1)
-	for d := int64(2); parityOf(d, percent) <= mostParity && d+parityOf(d, percent) <= manifest.MaxStripe; d++ {
-		longest = d
+// plan lays parity over a space of so many blocks. Stripes are as long as can
+// be, since the longest cope best with damage that is spread unevenly, and as
+// equal.
+func (p Protection) plan(blocks int64, layout Layout, most bounds) *manifest.Parity {
+	if p.Spare > 0 {
+		return p.planSpare(blocks, layout, most.rows)
 	}
-	groups := ceil(blocks, longest*most)
+	longest := p.longest(manifest.MaxStripe, min(most.rows, mostParity))
+	groups := ceil(blocks, longest*most.stripes)
 	group := ceil(blocks, groups)
 	stripes := ceil(group, longest)
 	data := ceil(group, stripes)
-	return &manifest.Parity{Data: data, Blocks: parityOf(data, percent), Stripes: stripes}
+	return &manifest.Parity{Data: data, Blocks: p.parityOf(data), Stripes: stripes}
 }
 
-func parityOf(data int64, percent int) int64 { return max(ceil(data*int64(percent), 100), 1) }
+// planSpare is plan with stripes of which no two blocks are in one file: a
+// stripe has a block of each of a group's volumes, at the same place in them.
+func (p Protection) planSpare(blocks int64, layout Layout, rows int64) *manifest.Parity {
+	volumes := ceil(blocks, BlocksPer(layout.Size))
+	data := ceil(volumes, ceil(volumes, p.longest(volumes, rows)))
+	return &manifest.Parity{Data: data, Blocks: p.parityOf(data), Stripes: min(BlocksPer(layout.Size), blocks)}
+}
+
+// longest returns how many data blocks a stripe can have, if it may have so
+// many of them and so many parity blocks.
+func (p Protection) longest(data, rows int64) int64 {
+	d := int64(1)
+	for d < data && p.parityOf(d+1) <= rows && d+1+p.parityOf(d+1) <= manifest.MaxStripe {
+		d++
+	}
+	return d
+}
+
+// parityOf returns how many parity blocks a stripe of so many data blocks has.
+func (p Protection) parityOf(data int64) int64 {
+	return max(ceil(data*int64(p.Percent), 100)+int64(p.Spare), 1)
+}
 
 func ceil(a, b int64) int64 { return (a + b - 1) / b }
 
-// MaxParity returns about how many bytes parity of so many per cent takes over
-// a space of at most size bytes, and rather more than less.
-func MaxParity(size int64, percent int) int64 {
-	if percent == 0 {
+// MaxParity returns about how many bytes parity takes over a space of at most
+// size bytes, and rather more than less.
+func (p Protection) MaxParity(size int64, layout Layout) int64 {
+	if !p.Any() {
 		return 0
 	}
 	blocks := BlocksPer(size) + 1
-	total := plan(blocks, percent, blocks).Total(blocks) * manifest.BlockSize
+	total := p.plan(blocks, layout, bounds{blocks, manifest.MaxStripeParity}).Total(blocks) * manifest.BlockSize
 	return total + total/8 + 32*manifest.BlockSize
 }
 
