@@ -36,6 +36,9 @@ func (r *receiving) stream(cmd *cobra.Command, env *cli.Env, to string) error {
 	if errors.Is(err, manifest.ErrIncomplete) {
 		return cli.Hint(err, "send the same stream again to the same folder: what came is kept in %s, and is not written again", cli.Quote(to))
 	}
+	if errors.Is(err, intake.ErrOther) {
+		return cli.Hint(err, "choose another folder, or remove what came of that bundle: rm -r %s", cli.Quote(intake.Aside(to)))
+	}
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,9 @@ var ErrOther = errors.New("the stream is of another bundle")
 // aside is the folder in which unproven files are kept until all is proven.
 const aside = ".incoming"
 
+// Aside returns the path of that folder in a folder that takes a bundle.
+func Aside(path string) string { return filepath.Join(path, aside) }
+
 // Folder takes in one bundle. What came lies unproven in a folder of its own
 // inside, and moves to its place when the bundle is whole.
 type Folder struct {
@@ -53,7 +56,7 @@ func Open(path string, allowed *trust.AllowedSigners, at time.Time) (*Folder, er
 	if !errors.Is(err, manifest.ErrIncomplete) {
 		return nil, err
 	}
-	if f.in, err = transfer.NewDir(filepath.Join(path, aside)); err != nil {
+	if f.in, err = transfer.NewDir(Aside(path)); err != nil {
 		return nil, err
 	}
 	return f, f.learn()
@@ -63,7 +66,7 @@ func Open(path string, allowed *trust.AllowedSigners, at time.Time) (*Folder, er
 func (f *Folder) Complete() bool { return f.done != nil }
 
 // Files returns what came, unproven.
-func (f *Folder) Files() (fs.FS, error) { return transfer.OpenDir(filepath.Join(f.path, aside)) }
+func (f *Folder) Files() (fs.FS, error) { return transfer.OpenDir(Aside(f.path)) }
 
 // Aside returns the folder in which files are kept until all is proven.
 func (f *Folder) Aside() *transfer.Dir { return f.in }
@@ -106,7 +109,7 @@ func (f *Folder) Finish(v *manifest.Verified) error {
 	if err := f.to.Sync(); err != nil {
 		return err
 	}
-	return os.RemoveAll(filepath.Join(f.path, aside))
+	return os.RemoveAll(Aside(f.path))
 }
 
 func textNames(v *manifest.Verified) []string {

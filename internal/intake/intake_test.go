@@ -161,7 +161,7 @@ func TestDamagedStreams(t *testing.T) {
 		hurt := func(names ...string) []byte {
 			stream := bytes.Clone(k.sent)
 			for _, name := range names {
-				stream[bytes.LastIndex(stream, []byte(name))+512+1000] ^= 1
+				stream[bytes.Index(stream, []byte(name+"\x00"))+512+1000] ^= 1
 			}
 			return stream
 		}

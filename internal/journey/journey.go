@@ -59,6 +59,9 @@ func (b *Bundle) Send(ctx context.Context, to Place, there fs.FS, sender transfe
 	} else if !errors.Is(err, manifest.ErrIncomplete) {
 		return Written, err
 	}
+	if err := removeCopy(to, there); err != nil {
+		return Written, err
+	}
 	files, closers, err := b.listed()
 	defer func() {
 		for _, c := range closers {
@@ -78,6 +81,16 @@ func (b *Bundle) Send(ctx context.Context, to Place, there fs.FS, sender transfe
 		return Written, err
 	}
 	return Written, to.Sync()
+}
+
+// removeCopy removes the copy.tar that is there without a bundle: it may have
+// the texts of another one, which would then seem to be damaged.
+func removeCopy(to Place, there fs.FS) error {
+	at, ok := to.(interface{ Remove(name string) error })
+	if _, err := fs.Stat(there, manifest.CopyName); err != nil || !ok {
+		return nil
+	}
+	return at.Remove(manifest.CopyName)
 }
 
 // listed opens the files that SHA256SUMS lists, volumes in their order last.

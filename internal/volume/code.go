@@ -143,7 +143,7 @@ func (s *sums) flush() error {
 }
 
 // solve returns the data blocks of the missing rows. All other rows have been
-// added; known holds that many good parity blocks by their rows.
+// added; known holds that many good parity blocks by their rows, and is used up.
 func (s *sums) solve(missing []int, known map[int][]byte) ([][]byte, error) {
 	if err := s.flush(); err != nil || len(missing) == 0 {
 		return nil, err
@@ -156,9 +156,8 @@ func (s *sums) solve(missing []int, known map[int][]byte) ([][]byte, error) {
 			continue
 		}
 		// What the missing blocks add to this parity block.
-		rest := make([]byte, manifest.BlockSize)
-		subtle.XORBytes(rest, good, s.parity[row])
-		shards = append(shards, rest)
+		subtle.XORBytes(good, good, s.parity[row])
+		shards = append(shards, good)
 		var line []byte
 		for _, column := range missing {
 			line = append(line, coefficient(s.code.data, row, column))

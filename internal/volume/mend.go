@@ -95,8 +95,8 @@ func (r *Reader) mend(number int64, data []byte) error {
 }
 
 // keptBlocks bounds how many blocks are kept that were made again but not
-// asked for yet.
-const keptBlocks = 48
+// asked for yet: a burst as long as can be mended with parity computed on the way.
+const keptBlocks = 30
 
 func (r *Reader) keep(made map[int64][]byte) {
 	if len(r.mender.kept)+len(made) > keptBlocks {

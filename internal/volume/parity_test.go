@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -682,5 +683,53 @@ func TestSpareVolumesFitInMemory(t *testing.T) {
 			t.Errorf("volumes of %d bytes: %v", p.StreamVolume()+over, err)
 		}
 		w.Close()
+	}
+}
+
+// TestAnyLossUpToParity loses blocks, bursts and whole files of bundles of any
+// shape, as much of each stripe as can be borne, and then a block more.
+func TestAnyLossUpToParity(t *testing.T) {
+	seeds := 40
+	if testing.Short() {
+		seeds = 6
+	}
+	for seed := range uint64(seeds) {
+		random := rand.New(rand.NewPCG(seed, 9))
+		shape := volume.Protection{Percent: 5 + random.IntN(60), Spare: random.IntN(3)}
+		p := protectWith(t, (1+random.Int64N(6))*block, pattern(1+random.Int64N(24*block)), shape, random.IntN(2) == 0)
+		data, all := p.blocks()
+		stripes, lost := map[int64]int64{}, map[int64]bool{}
+		lose := func(number int64) {
+			if s := stripeOf(p.parity, data, number); number < all && !lost[number] && stripes[s] < p.parity.Blocks {
+				stripes[s]++
+				lost[number] = true
+			}
+		}
+		for range 1 + random.IntN(4) {
+			from, length := random.Int64N(all), 1
+			if random.IntN(2) == 0 {
+				length = 1 + random.IntN(int(p.parity.Blocks*p.parity.Stripes))
+			}
+			for i := range length {
+				lose(from + int64(i))
+			}
+		}
+		what := fmt.Sprintf("seed %d, %+v", seed, shape)
+		mends(t, what, p, slices.Sorted(maps.Keys(lost)))
+
+		// All that the first block's stripe can bear, and one more.
+		one, first := stripeOf(p.parity, data, 0), []int64{}
+		for number := range all {
+			if stripeOf(p.parity, data, number) == one && int64(len(first)) <= p.parity.Blocks {
+				first = append(first, number)
+			}
+		}
+		r := p.without(t, first...)
+		d, err := r.Survey(t.Context(), progress.Discard, func(volume.Block, []byte) error { return nil })
+		must(t, err)
+		beyond := int64(len(first)) > p.parity.Blocks
+		if d.Repairable() == beyond || beyond && (len(d.Lost) == 0 || d.Lost[0] != 0 || len(d.Bad) != len(first)) {
+			t.Errorf("%s without %v: lost %v of %v", what, first, d.Lost, d.Bad)
+		}
 	}
 }
