@@ -94,8 +94,8 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if err := checkFree(c.out); err != nil {
 		return err
 	}
-	c.from.spool = spoolFor(c.out)
-	if err := c.from.open(base); err != nil {
+	c.from.spool, c.from.quiet = spoolFor(c.out), c.output.Quiet
+	if err := c.from.open(cmd, base); err != nil {
 		return err
 	}
 	defer c.from.close()
@@ -111,7 +111,7 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if rel.Sequence == 0 {
 		rel.Sequence = uint64(max(created.Unix(), 1))
 	}
-	contents, err := create.Collect(cmd.Context(), rel)
+	contents, err := collect(cmd.Context(), env, rel)
 	if err != nil {
 		return err
 	}
@@ -122,6 +122,18 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	}
 	defer bases()
 	return c.write(cmd, env, contents, o)
+}
+
+// collect is create.Collect that tells what is left out.
+func collect(ctx context.Context, env *cli.Env, rel create.Release) (*create.Contents, error) {
+	contents, err := create.Collect(ctx, rel)
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range contents.Notes() {
+		fmt.Fprintf(env.Stderr, "bundle: note: %s\n", cli.Printable(note))
+	}
+	return contents, nil
 }
 
 // write writes the bundle and tells of it.

@@ -98,7 +98,7 @@ func lockImages(cmd *cobra.Command, images []string, from *places) error {
 // resolve asks for the digest of every image. Paths are taken from base.
 func resolve(cmd *cobra.Command, refs []release.Ref, from *places, base string) ([]manifest.Digest, error) {
 	from.spool = "."
-	if err := from.open(base); err != nil {
+	if err := from.open(cmd, base); err != nil {
 		return nil, err
 	}
 	defer from.close()

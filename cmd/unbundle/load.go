@@ -74,7 +74,7 @@ A name that stands for another image there moves only with --retag.`,
 }
 
 func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
-	to, err := l.destination(cmd.Context())
+	to, err := l.destination(cmd)
 	if err != nil {
 		return err
 	}
@@ -90,10 +90,11 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
 		return err
 	}
 	defer files.Close()
-	bases, err := openBases(l.bases)
+	bases, closeBases, err := openBases(l.bases)
 	if err != nil {
 		return err
 	}
+	defer closeBases()
 	blobs, err := archive.OpenOn(files, bases, allowed, env.Now())
 	if err != nil {
 		return commands.AsIncomplete(err, paths[0])
@@ -102,6 +103,9 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
 	show, stop := cli.Progress(env.Stderr, l.output.Quiet)
 	result, err := load.Run(cmd.Context(), blobs, l.checked(to), load.Options{Retag: l.retag, DryRun: l.dryRun, Progress: show})
 	stop()
+	if partly := (*load.PartlyNamedError)(nil); errors.As(err, &partly) {
+		return cli.Hint(err, "run the same command again: it goes on with the names that are not set; until then %s has a part of this release under its names", l.to)
+	}
 	if errors.Is(err, load.ErrMoves) {
 		return cli.Hint(err, "if that is meant, run the same command with --retag")
 	}
@@ -112,26 +116,33 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
 	return l.tell(cmd, env, result, blobs)
 }
 
-// openBases opens the folders and files of bases.
-func openBases(paths []string) ([]fs.FS, error) {
+// openBases opens the folders and files of bases, and returns what closes them.
+func openBases(paths []string) ([]fs.FS, func(), error) {
 	var all []fs.FS
+	var opened []io.Closer
+	closeAll := func() {
+		for _, c := range opened {
+			c.Close()
+		}
+	}
 	for _, path := range paths {
 		files, err := media.Open(path)
 		if err != nil {
-			return nil, err
+			closeAll()
+			return nil, nil, err
 		}
-		all = append(all, files)
+		all, opened = append(all, files), append(opened, files)
 	}
-	return all, nil
+	return all, closeAll, nil
 }
 
 // destination opens what --to names.
-func (l *loading) destination(ctx context.Context) (load.Destination, error) {
+func (l *loading) destination(cmd *cobra.Command) (load.Destination, error) {
 	if l.to == "docker" {
-		return daemon.Open(ctx, l.dockerHost)
+		return daemon.Open(cmd.Context(), l.dockerHost)
 	}
 	if where, ok := strings.CutPrefix(l.to, "registry://"); ok && where != "" {
-		client, err := l.registries.Client()
+		client, err := l.registries.Client(cmd, l.output.Quiet)
 		if err != nil {
 			return nil, err
 		}

@@ -150,7 +150,7 @@ func sumsVectors() []maker {
 	line := func(digest string) string { return digest + "  zzz\n" }
 	return []maker{
 		{"sums_missing", "incomplete", "SHA256SUMS", "SHA256SUMS is written last; without it the bundle is not whole", after(func(f map[string][]byte) { delete(f, "SHA256SUMS") })},
-		{"sums_large", "sums", "SHA256SUMS", "a byte over 1 MiB; refused before a signature is looked at", after(func(f map[string][]byte) { f["SHA256SUMS"] = make([]byte, 1<<20+1) })},
+		{"sums_large", "sums", "SHA256SUMS", "a byte over 2 MiB; refused before a signature is looked at", after(func(f map[string][]byte) { f["SHA256SUMS"] = make([]byte, 2<<20+1) })},
 		{"sums_empty", "sums", "SHA256SUMS line 1", "no line at all", sums(func(string) string { return "" })},
 		{"sums_empty_line", "sums", "SHA256SUMS line 5", "an empty line at the end", sums(func(s string) string { return s + "\n" })},
 		{"sums_crlf", "sums", "SHA256SUMS line 1", "lines end with CR LF", sums(func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") })},
@@ -198,6 +198,7 @@ func nameVectors() []maker {
 		{"long", strings.Repeat("a", 65), "65 bytes"},
 		{"itself", "sha256sums", "SHA256SUMS where case does not count"},
 		{"signature", "x.sig", "signatures are not listed"},
+		{"readme", "readme.txt", "README.txt where case does not count"},
 	} {
 		text := strings.Repeat("1", 64) + "  " + n.file + "\n"
 		all = append(all, maker{"name_" + n.name, "sums", "SHA256SUMS line 1", n.why, sums(func(string) string { return text })})

@@ -51,7 +51,7 @@ func Open(fsys fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Reader, err
 // wraps ErrBase and names it.
 func OpenOn(fsys fs.FS, bases []fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Reader, error) {
 	o := opener{allowed: allowed, at: at, offered: map[manifest.Digest]fs.FS{}, open: map[manifest.Digest]*Reader{},
-		cache: lru.New[pageKey, []byte](cachedPages)}
+		cache: lru.New[pageKey, page](cachedPages)}
 	for _, base := range bases {
 		sums, err := manifest.ReadSums(base)
 		if err != nil {

@@ -65,9 +65,14 @@ func (s *Source) Root() oci.Descriptor { return s.root }
 // Refer says that a document refers to a subject, under a tag or by itself.
 func (s *Source) Refer(subject manifest.Digest, mediaType string, document []byte, tag string) manifest.Digest {
 	d := s.Add(document)
-	r := manifest.Referrer{Descriptor: manifest.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(document))}, Subject: subject, Tag: tag}
-	s.referrers[subject] = append(s.referrers[subject], r)
+	s.ReferTo(subject, oci.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(document))}, tag)
 	return d
+}
+
+// ReferTo is Refer for a document that is there or, as in an old list, is not.
+func (s *Source) ReferTo(subject manifest.Digest, d oci.Descriptor, tag string) {
+	r := manifest.Referrer{Descriptor: manifest.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}, Subject: subject, Tag: tag}
+	s.referrers[subject] = append(s.referrers[subject], r)
 }
 
 // Resolve implements create.Source.

@@ -2,7 +2,9 @@ package create
 
 import (
 	"context"
+	"fmt"
 
+	"airlock/internal/manifest"
 	"airlock/internal/volume"
 )
 
@@ -27,6 +29,8 @@ func (w *writing) protect(space *volume.Writer) error {
 	switch {
 	case !w.options.Parity.Any():
 		return nil
+	case w.contents.MaxSize(w.options) > manifest.MaxSpace:
+		return fmt.Errorf("volumes and parity of more than %d bytes", int64(manifest.MaxSpace))
 	case w.behind() != nil:
 		space.KeepChecks()
 		return nil

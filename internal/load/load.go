@@ -36,8 +36,8 @@ type Result struct {
 }
 
 // Run loads the images of a bundle into a destination and has it answer for
-// them. After an error no name at the destination has moved, unless it is the
-// final check that failed.
+// them. After an error no name at the destination has moved, unless it is a
+// *PartlyNamedError or the final check that failed.
 func Run(ctx context.Context, blobs *archive.Reader, to Destination, o Options) (*Result, error) {
 	if err := blobs.Complete(); err != nil {
 		return nil, err

@@ -15,8 +15,8 @@ import (
 // MaxSignatures is how many signature files a bundle may have.
 const MaxSignatures = 32
 
-// MaxSmallFile bounds every listed file that is read whole: 64 MiB of
-// blocks.bin cover 2 TiB of volumes.
+// MaxSmallFile bounds in bytes every listed file that is read whole, such as
+// the blocks.bin of MaxSpace bytes of volumes.
 const MaxSmallFile = 64 << 20
 
 // Unverified is what a bundle says of itself. Nothing of it is proven: it is

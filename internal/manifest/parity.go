@@ -62,7 +62,8 @@ func (m *Manifest) checkParity() error {
 	if p == nil {
 		return nil
 	}
-	const most = MaxSpace / BlockSize
+	const most = MaxSpace / BlockSize // that blocks.bin can list
+	blocks := (m.SpaceSize() + BlockSize - 1) / BlockSize
 	if p.Data < 1 || p.Blocks < 1 || p.Blocks > MaxStripeParity || p.Data > MaxStripe-p.Blocks || p.Stripes < 1 || p.Stripes > most {
 		return fmt.Errorf("parity: stripes of %d and %d blocks, %d of them", p.Data, p.Blocks, p.Stripes)
 	}
@@ -88,7 +89,7 @@ func (m *Manifest) checkParity() error {
 			return errors.New("parity files of more bytes than a space may have")
 		}
 	}
-	if want := p.Total((m.SpaceSize() + BlockSize - 1) / BlockSize); want > most || sum != want*BlockSize {
+	if want := p.Total(blocks); want > most-blocks || sum != want*BlockSize {
 		return fmt.Errorf("parity files of %d bytes, want %d blocks", sum, want)
 	}
 	return nil

@@ -228,7 +228,7 @@ func (d *Destination) Plan(ctx context.Context, r *load.Release) (*load.Plan, er
 	}
 	for _, t := range targets {
 		for _, tag := range slices.Concat(t.extra, t.names) {
-			p.Names = append(p.Names, load.Name{Name: d.host + "/" + t.path + ":" + tag.name, Old: t.at[tag.name], New: tag.node.Digest})
+			p.Names = append(p.Names, load.Name{Name: d.nameOf(t, tag), Old: t.at[tag.name], New: tag.node.Digest})
 		}
 	}
 	return p, nil

@@ -1,13 +1,12 @@
 package volume
 
 import (
-	"crypto/sha256"
 	"fmt"
-	"hash"
 	"hash/crc32"
 	"io"
 
 	"airlock/internal/manifest"
+	"airlock/internal/twosum"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -25,7 +24,7 @@ type parityFile struct {
 	name   string
 	to     io.WriteCloser
 	size   int64
-	whole  hash.Hash
+	sum    twosum.Hash
 	blocks []byte // digests
 }
 
@@ -34,16 +33,15 @@ func createParity(name string, create func(name string) (io.WriteCloser, error))
 	if err != nil {
 		return nil, err
 	}
-	return &parityFile{name: name, to: to, whole: sha256.New()}, nil
+	return &parityFile{name: name, to: to}, nil
 }
 
 func (f *parityFile) write(block []byte) error {
 	if _, err := f.to.Write(block); err != nil {
 		return fmt.Errorf("writing %s: %w", f.name, err)
 	}
-	sum := sha256.Sum256(block)
+	sum := f.sum.Append(block)
 	f.blocks = append(f.blocks, sum[:]...)
-	f.whole.Write(block)
 	f.size += int64(len(block))
 	return nil
 }
@@ -54,7 +52,7 @@ func (f *parityFile) finish(set *Set) error {
 		return fmt.Errorf("writing %s: %w", f.name, err)
 	}
 	set.Parity.Files = append(set.Parity.Files, manifest.Volume{Name: f.name, Size: f.size})
-	set.Sums[f.name] = manifest.Digest(f.whole.Sum(nil))
+	set.Sums[f.name] = manifest.Digest(f.sum.Sum())
 	set.Blocks = append(set.Blocks, f.blocks...)
 	return nil
 }
@@ -124,7 +122,7 @@ func (w *Writer) Protect(p Protection, size int64) error {
 
 // take is a stage of the writer.
 func (s *parityStream) take(b *block) {
-	if s.failed == nil {
+	if s.failed == nil && len(b.data) > 0 {
 		s.failed = s.add(b.data)
 	}
 	if s.failed != nil {

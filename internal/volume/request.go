@@ -82,9 +82,6 @@ func parseRequest(first string, text []byte) (*Request, error) {
 	return q, nil
 }
 
-// maxRequested bounds the blocks of a request: 4 TiB.
-const maxRequested = 1 << 22
-
 func (q *Request) parseRun(line string) error {
 	from, to, isRun := strings.Cut(line, "-")
 	first, err := strconv.ParseInt(from, 10, 64)
@@ -97,9 +94,6 @@ func (q *Request) parseRun(line string) error {
 	}
 	if err != nil || first < 0 || last < first || last >= manifest.MaxSpace/manifest.BlockSize {
 		return fmt.Errorf("%q: want a block number, or two with a hyphen", line[:min(len(line), 40)])
-	}
-	if last-first >= maxRequested-int64(len(q.Blocks)) {
-		return fmt.Errorf("more than %d blocks", maxRequested)
 	}
 	for n := first; n <= last; n++ {
 		q.Blocks = append(q.Blocks, n)
