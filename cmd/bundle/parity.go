@@ -58,7 +58,7 @@ func (p *protection) readPercent(out string) (int, error) {
 
 // tarVolume is the size of volumes in a tar with parity: each is in memory
 // until it is whole, and parity is too.
-const tarVolume = 32 << 20
+const tarVolume = 24 << 20
 
 // volumeSize returns the size of volumes for that output, where parity and
 // spare volumes are computed in memory.

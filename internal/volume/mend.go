@@ -96,7 +96,7 @@ func (r *Reader) mend(number int64, data []byte) error {
 
 // keptBlocks bounds how many blocks are kept that were made again but not
 // asked for yet: a burst as long as can be mended with parity computed on the way.
-const keptBlocks = 30
+const keptBlocks = 20
 
 func (r *Reader) keep(made map[int64][]byte) {
 	if len(r.mender.kept)+len(made) > keptBlocks {

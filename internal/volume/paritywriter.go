@@ -73,16 +73,16 @@ type parityStream struct {
 }
 
 // streamBlocks bounds the memory that parity on the way takes, in blocks. Of
-// them 30 are parity, so many bad blocks in a row can be mended: more than an
+// them 20 are parity, so many bad blocks in a row can be mended: more than an
 // erase block of flash.
-const streamBlocks = 42
+const streamBlocks = 40
 
 // streamFile is how many bytes a parity file has at most that is written on
 // the way: a tar has it in memory until it is whole.
-const streamFile = 32 << 20
+const streamFile = 8 << 20
 
 // streamRun is how many data blocks of a stripe are coded together on the way.
-const streamRun = 4
+const streamRun = longRun
 
 // StreamVolume returns the largest size of volumes for which Writer.Protect
 // can compute spare volumes, as it has them in memory.
