@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -22,12 +23,15 @@ type creation struct {
 	out        string
 	estimate   bool
 	volumeSize string
+	media      string
 	packing    packing
 	parity     protection
 	key        signing
 	from       places
 	sftp       commands.SFTP
 	output     commands.Output
+
+	several func(out string, volumes []manifest.Volume) string // how it travels further
 }
 
 func createCommand(env *cli.Env) *cobra.Command {
@@ -55,6 +59,8 @@ Only pinned images are packed. To pin: bundle lock.`,
 	f := cmd.Flags()
 	f.StringVarP(&c.out, "output", "o", "", "`OUT`: a folder, an sftp:// URL, a .tar file, or - for standard output")
 	f.StringVar(&c.volumeSize, "volume-size", "", "`SIZE` of a volume at most, such as 700MB (default 4092MiB; 64MiB in a tar)")
+	addMedium(cmd, &c.media)
+	cmd.MarkFlagsMutuallyExclusive("media", "volume-size")
 	c.packing.add(cmd)
 	c.parity.add(cmd)
 	f.BoolVar(&c.estimate, "estimate", false, "tell about how many bytes and how long each --pack would take, and write nothing")
@@ -80,7 +86,7 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	size, err := volumeSize(c.volumeSize, c.out)
+	onto, err := c.creationMedium()
 	if err != nil {
 		return err
 	}
@@ -88,7 +94,7 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	if size, err = c.parity.volumeSize(parity, size, c); err != nil {
+	if onto.volume, err = c.parity.volumeSize(parity, onto.volume, c); err != nil {
 		return err
 	}
 	if err := checkFree(c.out); err != nil {
@@ -115,12 +121,13 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	o := create.Options{VolumeSize: size, Parity: parity, Signatures: []create.Signature{signature}, Spool: c.from.spool}
+	o := create.Options{VolumeSize: onto.volume, Parity: parity, Signatures: []create.Signature{signature}, Spool: c.from.spool}
 	bases, err := c.packing.options(env, &o, c.out)
 	if err != nil {
 		return err
 	}
 	defer bases()
+	c.several = onto.several
 	return c.write(cmd, env, contents, o)
 }
 
@@ -180,12 +187,18 @@ func (c *creation) tell(cmd *cobra.Command, env *cli.Env, r *create.Result, t *t
 	if c.out == "-" {
 		w = env.Stderr
 	}
+	if c.out == "-" && c.output.Quiet {
+		return nil
+	}
 	parity := ""
 	if m.Parity != nil {
 		parity = fmt.Sprintf(" and %s of parity", cli.Bytes(m.Parity.Size()))
 	}
 	_, err := fmt.Fprintf(w, "%s: %s, %s in %s%s, signed as %s, root %s\n%s\n",
 		m.Title(), cli.Count(len(m.Images), "image"), cli.Bytes(m.SpaceSize()), cli.Count(len(m.Volumes), "volume"), parity, signer, r.Root, t.farewell)
+	if more := c.several(c.out, m.Large()); more != "" && err == nil {
+		_, err = io.WriteString(env.Stderr, more)
+	}
 	return err
 }
 

@@ -39,6 +39,10 @@ With images on the command line it prints each with its digest, for create.`,
 }
 
 func lock(cmd *cobra.Command, env *cli.Env, path string, from *places) error {
+	lockPath := release.LockPath(path)
+	if err := transfer.CheckName(filepath.Base(lockPath)); err != nil {
+		return cli.Hint(cli.Usagef("the lock's name: %s", err), "give the release file a name such as release.yaml")
+	}
 	f, err := release.Read(path)
 	if err != nil {
 		return err
@@ -59,7 +63,6 @@ func lock(cmd *cobra.Command, env *cli.Env, path string, from *places) error {
 	if err != nil {
 		return err
 	}
-	lockPath := release.LockPath(path)
 	dir, err := transfer.NewDir(filepath.Dir(lockPath))
 	if err != nil {
 		return err

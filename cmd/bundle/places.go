@@ -90,7 +90,7 @@ func (p *places) source(ctx context.Context, ref release.Ref) (create.Source, er
 func (p *places) fromDaemon(ctx context.Context, ref release.Ref) (create.Source, error) {
 	engine, err := daemon.Open(ctx, p.dockerHost)
 	if err != nil {
-		return nil, err
+		return nil, commands.DockerHint(err)
 	}
 	p.keep(engine)
 	saved, err := engine.Save(ctx, ref.Name, p.spool, progress.Discard)

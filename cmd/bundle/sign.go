@@ -24,7 +24,7 @@ func signCommand(env *cli.Env) *cobra.Command {
 		Long: `Adds a second person's signature: one small file beside the others, while
 nothing of what is there changes. It shows what you sign. BUNDLE is a folder.`,
 		Example: "  bundle sign /media/usb --as bo --key ~/.ssh/id_ed25519",
-		Args:    cobra.ExactArgs(1),
+		Args:    cli.Args("BUNDLE"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return sign(cmd, env, args[0], &key) },
 	}
 	key.add(cmd)

@@ -72,7 +72,7 @@ func (r *repairing) run(cmd *cobra.Command, env *cli.Env, from []string) error {
 	if err != nil {
 		return err
 	}
-	files, err := commands.OpenBundles(cmd, env, &r.sftp, from, ".")
+	files, err := commands.OpenSet(r.sftp.Opener(cmd, env, "."), from)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (r *repairing) repair(ctx context.Context, space *volume.Reader, from strin
 	if err != nil {
 		return nil, err
 	}
-	outcome, err := journey.ReadBack(ctx, to, space.Verified().Unproven().Sums(), show)
+	outcome, _, err := journey.ReadBack(ctx, to, space.Verified().Unproven().Sums(), show)
 	if err != nil {
 		return nil, err
 	}

@@ -87,7 +87,7 @@ func (r *receiving) takeIn(ctx context.Context, env *cli.Env, folder *intake.Fol
 	if err != nil {
 		return "", journey.Already, err
 	}
-	outcome, err := journey.ReadBack(ctx, dir, v.Unproven().Sums(), s.show)
+	outcome, _, err := journey.ReadBack(ctx, dir, v.Unproven().Sums(), s.show)
 	return v.Manifest().Title(), outcome, err
 }
 

@@ -131,6 +131,12 @@ func teller(w io.Writer, program string) func(registry.Wait) {
 	}
 }
 
+// DockerHint adds to the error of a Docker Engine that cannot be reached what
+// can be done, with the flag that both programs have.
+func DockerHint(err error) error {
+	return cli.Hint(err, "start the engine, or name the one that is meant: --docker-host unix:///run/user/1000/docker.sock or tcp://HOST:PORT")
+}
+
 // Output is the flags --json and --quiet.
 type Output struct {
 	JSON  bool
@@ -176,19 +182,6 @@ func OpenBundle(cmd *cobra.Command, path, spool string) (media.FS, error) {
 		err = cli.Hint(err, "a bundle is the folder or the tar file that `bundle create` has written, or - for such a tar file on standard input")
 	}
 	return files, err
-}
-
-// OpenBundles opens a bundle in several places: folders, a tar file, a server.
-func OpenBundles(cmd *cobra.Command, env *cli.Env, sftp *SFTP, paths []string, spool string) (media.FS, error) {
-	var all []media.FS
-	for _, path := range paths {
-		files, err := openAny(cmd, env, sftp, path, spool)
-		if err != nil {
-			return nil, errors.Join(err, media.Join(all...).Close())
-		}
-		all = append(all, files)
-	}
-	return media.Join(all...), nil
 }
 
 func openAny(cmd *cobra.Command, env *cli.Env, sftp *SFTP, path, spool string) (media.FS, error) {

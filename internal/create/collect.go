@@ -84,6 +84,7 @@ type gathered struct {
 	nodes            []oci.Node // in an order in which they can be pushed
 	blobs            []oci.Descriptor
 	hasNode, hasBlob map[manifest.Digest]bool
+	lists            map[manifest.Digest]*oci.Document // indexes under referrers tags that were taken in, by subject
 	notes            []string
 }
 
@@ -100,7 +101,10 @@ func gather(ctx context.Context, image Image) ([]*gathered, error) {
 	}
 	var all []*gathered
 	for _, ch := range chosen {
-		g := &gathered{source: image.Source, hasNode: map[manifest.Digest]bool{}, hasBlob: map[manifest.Digest]bool{}}
+		g := &gathered{
+			source: image.Source, lists: map[manifest.Digest]*oci.Document{},
+			hasNode: map[manifest.Digest]bool{}, hasBlob: map[manifest.Digest]bool{},
+		}
 		g.image.Names = ch.names
 		if err := g.walk(ctx, ch.root); err != nil {
 			return nil, err

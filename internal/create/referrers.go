@@ -26,41 +26,51 @@ func (g *gathered) referrers(ctx context.Context, nodes []oci.Node, depth int) e
 	if err != nil {
 		return err
 	}
-	var next []oci.Node
-	for _, r := range found {
-		before := len(g.nodes)
-		if err := g.refer(ctx, r); err != nil {
-			return fmt.Errorf("%s, which refers to %s: %w", r.Digest, r.Subject, err)
+	before := len(g.nodes)
+	kept := make([]*manifest.Referrer, len(found))
+	for _, tagged := range []bool{true, false} { // lists before what they list
+		for i, r := range found {
+			if (r.Tag != "") != tagged {
+				continue
+			}
+			if kept[i], err = g.refer(ctx, r); err != nil {
+				return fmt.Errorf("%s, which refers to %s: %w", r.Digest, r.Subject, err)
+			}
 		}
-		next = append(next, g.nodes[before:]...)
 	}
-	if len(next) == 0 {
+	for _, r := range kept {
+		if r != nil && !slices.Contains(g.image.Referrers, *r) {
+			g.image.Referrers = append(g.image.Referrers, *r)
+		}
+	}
+	if len(g.nodes) == before {
 		return nil
 	}
-	return g.referrers(ctx, next, depth+1)
+	return g.referrers(ctx, slices.Clone(g.nodes[before:]), depth+1)
 }
 
-// refer takes in one referrer with all below it.
-func (g *gathered) refer(ctx context.Context, r manifest.Referrer) error {
+// refer takes in one referrer with all below it, and returns it as its documents
+// describe it, or nil if it is left out.
+func (g *gathered) refer(ctx context.Context, r manifest.Referrer) (*manifest.Referrer, error) {
 	closure, err := oci.Walk(ctx, oci.Descriptor{MediaType: r.MediaType, Digest: r.Digest, Size: r.Size}, g.source.Document)
 	if errors.Is(err, fs.ErrNotExist) {
 		g.leaveOut(r, "is not there or not whole: "+err.Error())
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	root := closure.Nodes[len(closure.Nodes)-1]
 	if reason := g.doubt(r, root.Doc); reason != "" {
 		g.leaveOut(r, reason)
-		return nil
+		return nil, nil
 	}
 	g.take(closure)
-	r.Descriptor = describe(root)
-	if !slices.Contains(g.image.Referrers, r) {
-		g.image.Referrers = append(g.image.Referrers, r)
+	if r.Tag == oci.ReferrersTag(r.Subject) {
+		g.lists[r.Subject] = root.Doc
 	}
-	return nil
+	r.Descriptor = describe(root)
+	return &r, nil
 }
 
 // doubt returns why a document is not what a referrer says of it, if it is not.
@@ -68,24 +78,16 @@ func (g *gathered) doubt(r manifest.Referrer, doc *oci.Document) string {
 	switch {
 	case r.Tag == oci.ReferrersTag(r.Subject) && !doc.IsIndex():
 		return "is no index, and stands under the tag of one"
-	case r.Tag == "" && !doc.RefersTo(r.Subject) && !g.lists(r):
+	case r.Tag == "" && !doc.RefersTo(r.Subject) && !g.isListed(r):
 		return "does not say itself that it does, and the list that does is left out"
 	}
 	return ""
 }
 
-// lists reports whether an index that was taken in lists r.
-func (g *gathered) lists(r manifest.Referrer) bool {
-	for _, list := range g.image.Referrers {
-		if list.Tag != oci.ReferrersTag(r.Subject) {
-			continue
-		}
-		i := slices.IndexFunc(g.nodes, func(n oci.Node) bool { return n.Digest == list.Digest })
-		if slices.ContainsFunc(g.nodes[i].Doc.Manifests, func(d oci.Descriptor) bool { return d.Digest == r.Digest }) {
-			return true
-		}
-	}
-	return false
+// isListed reports whether an index that was taken in lists r.
+func (g *gathered) isListed(r manifest.Referrer) bool {
+	list, ok := g.lists[r.Subject]
+	return ok && slices.ContainsFunc(list.Manifests, func(d oci.Descriptor) bool { return d.Digest == r.Digest })
 }
 
 func (g *gathered) leaveOut(r manifest.Referrer, reason string) {
@@ -96,8 +98,7 @@ func (g *gathered) leaveOut(r manifest.Referrer, reason string) {
 	g.notes = append(g.notes, fmt.Sprintf("%s: what refers to %s is left out: %s %s", g.image.Names[0], r.Subject, what, reason))
 }
 
-// ask asks for the referrers of all nodes side by side, and returns them in
-// order, those with tags first.
+// ask asks for the referrers of all nodes side by side, and returns them in order.
 func (g *gathered) ask(ctx context.Context, nodes []oci.Node) ([]manifest.Referrer, error) {
 	found := make([][]manifest.Referrer, len(nodes))
 	group, ctx := errgroup.WithContext(ctx)
@@ -115,5 +116,5 @@ func (g *gathered) ask(ctx context.Context, nodes []oci.Node) ([]manifest.Referr
 }
 
 func compareReferrers(a, b manifest.Referrer) int {
-	return cmp.Or(cmp.Compare(b.Tag, a.Tag), a.Digest.Compare(b.Digest))
+	return cmp.Or(cmp.Compare(a.Tag, b.Tag), a.Digest.Compare(b.Digest))
 }

@@ -5,15 +5,13 @@
 package journey
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"slices"
 
 	"airlock/internal/manifest"
+	"airlock/internal/media"
 	"airlock/internal/progress"
 	"airlock/internal/transfer"
 )
@@ -28,6 +26,8 @@ var ErrChanged = errors.New("the medium gives back other bytes than were written
 type Bundle struct {
 	Texts *manifest.Unverified
 	Files fs.FS // each an io.ReaderAt
+
+	Proven bool // Files hands out proven bytes only
 }
 
 // Place is where a bundle is brought to: a *transfer.Dir or *transfer.Server.
@@ -49,93 +49,65 @@ const (
 )
 
 // Send brings the bundle to a place whose present files there lists. It may be
-// called again after it failed.
+// called again after it failed: what is whole there stays, blocks that differ
+// are written, what is missing is sent. A place that has files of another
+// bundle is an error that wraps ErrOther.
 func (b *Bundle) Send(ctx context.Context, to Place, there fs.FS, sender transfer.Sender) (Outcome, error) {
-	if sums, err := manifest.ReadSums(there); err == nil {
-		if !bytes.Equal(sums, b.Texts.Text()) {
-			return Written, ErrOther
-		}
-		return Already, errors.Join(b.signatures(to), b.Copy(to))
-	} else if !errors.Is(err, manifest.ErrIncomplete) {
-		return Written, err
-	}
-	if err := removeCopy(to, there); err != nil {
-		return Written, err
-	}
-	files, closers, err := b.listed()
-	defer func() {
-		for _, c := range closers {
-			c.Close()
-		}
-	}()
-	if err != nil {
-		return Written, err
-	}
-	if err := sender.Send(ctx, to, files...); err != nil {
-		return Written, err
-	}
-	if err := errors.Join(b.signatures(to), b.Copy(to)); err != nil {
-		return Written, err
-	}
-	if err := to.Put(manifest.SumsName, b.Texts.Text()); err != nil {
-		return Written, err
-	}
-	return Written, to.Sync()
+	return b.send(ctx, load{to: to, there: there, sender: sender, names: b.names()})
 }
 
-// removeCopy removes the copy.tar that is there without a bundle: it may have
-// the texts of another one, which would then seem to be damaged.
-func removeCopy(to Place, there fs.FS) error {
-	at, ok := to.(interface{ Remove(name string) error })
-	if _, err := fs.Stat(there, manifest.CopyName); err != nil || !ok {
-		return nil
-	}
-	return at.Remove(manifest.CopyName)
+// SendStick is Send for one of the sticks that the bundle is spread over: it
+// gets the stick's files, and all that any single stick has.
+func (b *Bundle) SendStick(ctx context.Context, to Place, there fs.FS, sender transfer.Sender, stick media.Stick) (Outcome, error) {
+	stick.Root = b.Texts.Root
+	return b.send(ctx, load{to: to, there: there, sender: sender, names: append(b.small(), stick.Files...), stick: &stick})
 }
 
-// listed opens the files that SHA256SUMS lists, volumes in their order last.
-func (b *Bundle) listed() ([]transfer.File, []io.Closer, error) {
-	var files []transfer.File
-	var closers []io.Closer
-	for _, name := range b.names() {
-		f, err := b.Files.Open(name)
-		if err != nil {
-			return nil, closers, err
-		}
-		closers = append(closers, f)
-		info, err := f.Stat()
-		if err != nil {
-			return nil, closers, err
-		}
-		at, ok := f.(io.ReaderAt)
-		if !ok {
-			return nil, closers, fmt.Errorf("%q cannot be read at random", name)
-		}
-		files = append(files, transfer.File{Name: name, Size: info.Size(), SHA256: b.Texts.Sums()[name], Bytes: at})
-	}
-	return files, closers, nil
+// SendPart brings these files of the bundle to a place that is not complete
+// with them: SHA256SUMS does not come along.
+func (b *Bundle) SendPart(ctx context.Context, to Place, there fs.FS, sender transfer.Sender, names []string) error {
+	_, err := b.send(ctx, load{to: to, there: there, sender: sender, names: append(b.small(), names...), part: true})
+	return err
 }
 
-// names returns the listed names: the small files, then volumes and parity.
+// ReadStick reads back what SendStick has brought.
+func (b *Bundle) ReadStick(ctx context.Context, at Place, sender transfer.Sender, stick media.Stick) (Outcome, error) {
+	return b.readBack(ctx, at, sender, append(b.small(), stick.Files...))
+}
+
+// ReadBack reads back what Send has brought. Where the medium holds other
+// bytes, it is not called complete any more (SHA256SUMS goes), the error wraps
+// ErrChanged, and the next Send writes these blocks anew.
+func (b *Bundle) ReadBack(ctx context.Context, at Place, sender transfer.Sender) (Outcome, error) {
+	return b.readBack(ctx, at, sender, b.names())
+}
+
+// names returns the listed names: the small files, then the large ones.
 func (b *Bundle) names() []string {
-	var large []string
-	for _, f := range b.Texts.Manifest.Large() {
-		large = append(large, f.Name)
+	names := b.small()
+	for _, f := range b.large() {
+		names = append(names, f.Name)
 	}
-	return append(b.small(), large...)
+	return names
 }
 
-// small returns the listed names but volumes and parity.
+// small returns the listed names of the small files.
 func (b *Bundle) small() []string {
 	large := map[string]bool{}
-	for _, f := range b.Texts.Manifest.Large() {
+	for _, f := range b.large() {
 		large[f.Name] = true
 	}
 	return slices.DeleteFunc(b.Texts.Sums().Names(), func(name string) bool { return large[name] })
 }
 
+// large returns the files whose blocks are listed, in the order in which they are.
+func (b *Bundle) large() []manifest.Volume { return b.Texts.Manifest.Large() }
+
 // signatures writes the signatures.
-func (b *Bundle) signatures(to Place) error {
+func (b *Bundle) signatures(to Place) error { return b.eachSignature(to.Put) }
+
+// eachSignature calls do with each signature file of the bundle.
+func (b *Bundle) eachSignature(do func(name string, armored []byte) error) error {
 	for _, principal := range b.Texts.Signatures {
 		name, err := manifest.SignatureName(principal)
 		if err != nil {
@@ -145,7 +117,7 @@ func (b *Bundle) signatures(to Place) error {
 		if err != nil {
 			return err
 		}
-		if err := to.Put(name, armored); err != nil {
+		if err := do(name, armored); err != nil {
 			return err
 		}
 	}
@@ -169,25 +141,6 @@ func (b *Bundle) Copy(to interface {
 
 // Size returns how many bytes the bundle's volumes and parity have.
 func (b *Bundle) Size() int64 { return b.Texts.Manifest.SpaceSize() + b.Texts.Manifest.Parity.Size() }
-
-// ReadBack reads every listed file of a place back and compares its hash.
-func ReadBack(ctx context.Context, at Place, sums manifest.Sums, show progress.Sink) (Outcome, error) {
-	files, err := at.ReadBack(ctx, show, sums.Names()...)
-	if err != nil {
-		return Written, err
-	}
-	outcome := ReadMedium
-	var wrong []error
-	for _, f := range files {
-		if manifest.Digest(f.SHA256) != sums[f.Name] {
-			wrong = append(wrong, fmt.Errorf("%w: %q", ErrChanged, f.Name))
-		}
-		if f.Source != transfer.FromMedium {
-			outcome = ReadCached
-		}
-	}
-	return outcome, errors.Join(wrong...)
-}
 
 // String says the outcome for people.
 func (o Outcome) String() string {

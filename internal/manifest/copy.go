@@ -196,3 +196,27 @@ func (v *Verified) CheckCopy(fsys fs.FS) error {
 	}
 	return nil
 }
+
+// Different reports whether two places hold different bundles: both have a
+// SHA256SUMS, itself or in copy.tar, and none of one's is one of the other's.
+// Nothing of it is proven.
+func Different(a, b fs.FS) bool {
+	ours, theirs := allSums(a), allSums(b)
+	for _, one := range ours {
+		if slices.ContainsFunc(theirs, func(other []byte) bool { return bytes.Equal(one, other) }) {
+			return false
+		}
+	}
+	return len(ours) > 0 && len(theirs) > 0
+}
+
+// allSums returns the texts of SHA256SUMS that a place has.
+func allSums(fsys fs.FS) (all [][]byte) {
+	if text, err := ReadSums(fsys); err == nil {
+		all = append(all, text)
+	}
+	if files, _ := readCopy(fsys); files[SumsName] != nil {
+		all = append(all, files[SumsName])
+	}
+	return all
+}

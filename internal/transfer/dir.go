@@ -32,19 +32,32 @@ func NewDir(path string) (*Dir, error) {
 }
 
 // Create returns a writer of the file of that name. The bytes go straight to
-// that name, since a bundle is complete only once its SHA256SUMS stands; a
-// file of that name is removed first, anything else of that name is refused
+// that name, since a bundle is complete only once its SHA256SUMS stands. What
+// an earlier attempt has left there is read from the medium as the writing
+// comes to it, and only what differs is written, so that an attempt that was
+// cut goes on at reading speed; where the medium cannot be read past the page
+// cache, the file is removed first. Anything else of that name is refused
 // (ErrNotRegular). Close makes the file durable; its error, like that of
 // Write, means that the file must be written again from the start.
 func (d *Dir) Create(name string) (io.WriteCloser, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
 	}
-	f, err := d.create(name)
+	old := d.openStanding(name)
+	var f *os.File
+	var err error
+	if old != nil {
+		f, err = d.open(name, unix.O_RDWR)
+	} else {
+		f, err = d.create(name)
+	}
 	if err != nil {
+		old.close()
 		return nil, err
 	}
-	return newFile(d.place, name, f), nil
+	w := newFile(d.place, name, f)
+	w.old = old
+	return w, nil
 }
 
 // Open opens a file that Create was called for, to be read while it is still

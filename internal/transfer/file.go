@@ -29,6 +29,7 @@ type file struct {
 	place place
 	name  string
 	f     *os.File
+	old   *standing // what the file holds from an earlier attempt; nil: nothing
 
 	size, kicked, synced int64 // written, handed to write-back, and to fdatasync
 
@@ -50,9 +51,14 @@ func (w *file) Write(b []byte) (int, error) {
 	if err := w.failed(); err != nil {
 		return 0, err
 	}
+	if w.old.holds(b, w.size) {
+		w.size += int64(len(b))
+		w.kicked, w.synced = w.kicked+int64(len(b)), w.synced+int64(len(b))
+		return len(b), nil
+	}
 	written := 0
 	for len(b) > 0 {
-		n, err := w.f.Write(b[:min(len(b), writeAtOnce)])
+		n, err := w.f.WriteAt(b[:min(len(b), writeAtOnce)], w.size)
 		w.size += int64(n)
 		written += n
 		if err != nil {
@@ -74,6 +80,12 @@ func (w *file) Close() error {
 	if was {
 		return &fs.PathError{Op: "closing", Path: w.path(), Err: fs.ErrClosed}
 	}
+	if w.failed() == nil && w.old != nil && w.old.size > w.size {
+		if err := w.f.Truncate(w.size); err != nil {
+			w.fail("truncating", err)
+		}
+	}
+	w.old.close()
 	if w.failed() == nil {
 		// A failed fsync is never repeated: the kernel may have marked the
 		// pages clean, and the second would succeed over lost bytes.
