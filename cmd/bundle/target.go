@@ -41,6 +41,9 @@ func checkFree(out string) error {
 		}
 		return nil
 	}
+	if info, err := os.Stat(out); err == nil && !info.IsDir() {
+		return cli.Usagef("-o %q: is there and no folder; OUT is a folder, an sftp:// URL, a new .tar file, or - for standard output", out)
+	}
 	_, err := os.Lstat(filepath.Join(out, manifest.SumsName))
 	if err == nil {
 		return cli.Hint(fmt.Errorf("%q holds a bundle already, and nothing of it is overwritten", out),
@@ -194,15 +197,15 @@ func (c *creation) serverTarget(ctx context.Context, env *cli.Env, size int64) (
 	}, nil
 }
 
-// removeStale removes signatures that a run that was broken off has left: they
-// are over other bytes than the ones to come.
+// removeStale removes signatures and copies that a run that was broken off has
+// left: they are over other bytes than the ones to come.
 func removeStale(out string) error {
 	entries, err := os.ReadDir(out)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if _, ok := manifest.SignaturePrincipal(e.Name()); !ok {
+		if _, ok := manifest.SignaturePrincipal(e.Name()); !ok && e.Name() != manifest.CopyName {
 			continue
 		}
 		if err := os.Remove(filepath.Join(out, e.Name())); err != nil {

@@ -26,19 +26,26 @@ type pageKey struct {
 	number int64 // among its own
 }
 
-type pageCache = lru.Cache[pageKey, []byte]
+// page is what a frame decodes to.
+type page struct {
+	data  []byte
+	depth int // of the frame
+}
+
+type pageCache = lru.Cache[pageKey, page]
 
 // descent is the way from a frame down to the pages it needs.
 type descent struct {
-	cache *pageCache
-	depth int
-	left  *int // pages that may still be decoded
+	cache   *pageCache
+	depth   int
+	left    *int // pages that may still be decoded
+	deepest *int // the depth of the frame that is decoded, as far as its pages were asked for
 }
 
 func newDescent(cache *pageCache) descent {
 	// Pages that were dropped from the cache on the way are decoded again.
 	left := 16 * maxNeeded
-	return descent{cache: cache, left: &left}
+	return descent{cache: cache, left: &left, deepest: new(int)}
 }
 
 // pagesBelow is the pages of a reader that come before one of its frames. It is a delta.Source.
@@ -53,12 +60,20 @@ func (p pagesBelow) Page(number int64) ([]byte, error) {
 	if number < 0 || number >= p.limit {
 		return nil, fmt.Errorf("%w: page %d is copied by page %d, which does not come after it", ErrMalformed, number, p.limit)
 	}
-	if p.way.depth == maxDepth {
-		return nil, fmt.Errorf("%w: page %d is more than %d copies deep", ErrMalformed, p.limit, maxDepth)
-	}
 	next := p.way
 	next.depth++
-	return p.reader.page(number, next)
+	if next.depth > maxDepth {
+		return nil, p.tooDeep()
+	}
+	data, err := p.reader.page(number, next)
+	if err == nil && *p.way.deepest > maxDepth {
+		return nil, p.tooDeep() // though what is below it was at hand
+	}
+	return data, err
+}
+
+func (p pagesBelow) tooDeep() error {
+	return fmt.Errorf("%w: page %d is more than %d copies deep", ErrMalformed, p.limit, maxDepth)
 }
 
 // page returns the bytes of a page: one of a base's, or of the reader's own.
@@ -77,13 +92,18 @@ func (r *Reader) page(number int64, way descent) ([]byte, error) {
 }
 
 func (r *Reader) ownPage(number int64, way descent) ([]byte, error) {
-	return way.cache.Get(pageKey{r, number}, func() ([]byte, error) {
+	p, err := way.cache.Get(pageKey{r, number}, func() (page, error) {
 		if *way.left--; *way.left < 0 {
-			return nil, fmt.Errorf("%w: more than %d pages are needed for one frame", ErrMalformed, maxNeeded)
+			return page{}, fmt.Errorf("%w: more than %d pages are needed for one frame", ErrMalformed, maxNeeded)
 		}
+		inner := way
+		inner.deepest = new(int)
 		c, i := r.index.at(number)
-		return r.frame(c, i, way)
+		data, err := r.frame(c, i, inner)
+		return page{data, *inner.deepest}, err
 	})
+	*way.deepest = max(*way.deepest, p.depth+1)
+	return p.data, err
 }
 
 // frame returns the bytes of content that frame i of c holds.

@@ -51,7 +51,7 @@ func Open(fsys fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Reader, err
 // wraps ErrBase and names it.
 func OpenOn(fsys fs.FS, bases []fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Reader, error) {
 	o := opener{allowed: allowed, at: at, offered: map[manifest.Digest]fs.FS{}, open: map[manifest.Digest]*Reader{},
-		cache: lru.New[pageKey, []byte](cachedPages)}
+		cache: lru.New[pageKey, page](cachedPages)}
 	for _, base := range bases {
 		sums, err := manifest.ReadSums(base)
 		if err != nil {
@@ -294,8 +294,19 @@ func (r *Reader) content(c *content) io.ReadCloser {
 
 // frames emits a content's bytes, frame by frame.
 func (r *Reader) frames(c *content, emit func([]byte) error) error {
-	for i := range c.frames {
-		data, err := r.frame(c, i, newDescent(r.cache))
+	var stored [inUse][]byte
+	for i, f := range c.frames {
+		var data []byte
+		var err error
+		if f.kind == Stored {
+			if stored[i%inUse] == nil {
+				stored[i%inUse] = make([]byte, FrameSize)
+			}
+			data = stored[i%inUse][:f.encoded]
+			_, err = r.space.ReadAt(data, f.offset)
+		} else {
+			data, err = r.frame(c, i, newDescent(r.cache))
+		}
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package commands
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +28,7 @@ signed, and that every image is complete. BUNDLE is a folder (several: the
 sticks that it is spread over), a tar file, or - for a tar stream on standard
 input.`,
 		Example: fmt.Sprintf("  %s verify /media/usb --trust allowed_signers", program),
-		Args:    cobra.MinimumNArgs(1),
+		Args:    cli.Args("BUNDLE…"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return verify(cmd, env, args, spool, &trusted, &output)
 		},
@@ -53,16 +54,18 @@ func verify(cmd *cobra.Command, env *cli.Env, paths []string, spool string, trus
 		return err
 	}
 	defer files.Close()
+	show, stop := cli.Progress(env.Stderr, output.Quiet)
+	stop = sync.OnceFunc(stop)
+	defer stop()
 	blobs, err := archive.Open(files, allowed, env.Now())
 	if err != nil {
-		return files.Explain(err, "verify")
+		return files.Explain(survey(cmd, env, files, allowed, paths[0], show, err), "verify")
 	}
 	defer blobs.Close()
-	show, stop := cli.Progress(env.Stderr, output.Quiet)
 	err = blobs.Verify(cmd.Context(), show)
 	stop()
 	if err != nil {
-		return err
+		return files.Explain(AsRepairable(err, paths[0]), "verify")
 	}
 	if _, err := load.NewRelease(cmd.Context(), blobs); err != nil {
 		return err
@@ -101,7 +104,7 @@ With --trust (or ` + DefaultTrust + `) signatures are checked, and a
 bundle that nobody trusted has signed is refused. Without either, it shows what
 the bundle says of itself. The volumes are not read: that is what verify does.`,
 		Example: example,
-		Args:    cobra.ExactArgs(1),
+		Args:    cli.Args("BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			report, err := report(cmd, env, args[0], spool, &trusted)
 			if err != nil {

@@ -14,7 +14,7 @@ import (
 // Nothing else is touched. SHA256SUMS goes first, so that nobody takes the rest
 // for a bundle.
 func Clear(dir *transfer.Dir, there fs.FS) error {
-	names := []string{manifest.SumsName, media.StickName, manifest.ManifestName, manifest.BlocksName}
+	names := []string{manifest.SumsName, media.StickName, manifest.ManifestName, manifest.BlocksName, manifest.CopyName}
 	if text, err := manifest.ReadSums(there); err == nil {
 		if sums, err := manifest.ParseSums(text); err == nil {
 			names = append(names, sums.Names()...)

@@ -36,6 +36,9 @@ func (b *Bundle) readBack(ctx context.Context, at Place, sender transfer.Sender,
 		}
 		err = errors.Join(err, ferr)
 	}
+	if err == nil {
+		b.settle(at, sender, names)
+	}
 	return outcome, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"airlock/internal/manifest"
 	"airlock/internal/oci"
 	"airlock/internal/progress"
+	"airlock/internal/volume"
 )
 
 // ErrMoves is wrapped where names stand for other images at the destination
@@ -35,14 +36,16 @@ type Result struct {
 }
 
 // Run loads the images of a bundle into a destination and has it answer for
-// them. After an error no name at the destination has moved, unless it is the
-// final check that failed.
+// them. After an error no name at the destination has moved, unless it is a
+// *PartlyNamedError or the final check that failed.
 func Run(ctx context.Context, blobs *archive.Reader, to Destination, o Options) (*Result, error) {
 	if err := blobs.Complete(); err != nil {
 		return nil, err
 	}
 	if blobs.Space().Size() <= wholeFirst {
-		if err := blobs.Verify(ctx, progress.Discard); err != nil {
+		// What can be mended is, blob by blob, as in a larger bundle.
+		damage := (*volume.Damage)(nil)
+		if err := blobs.Verify(ctx, progress.Discard); err != nil && !(errors.As(err, &damage) && damage.Mendable()) {
 			return nil, err
 		}
 	}
