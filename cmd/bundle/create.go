@@ -113,6 +113,9 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := checkOthers(c.out, create.Stem(rel.Name, rel.Version)); err != nil {
+		return err
+	}
 	rel.Created = created
 	if rel.Sequence == 0 {
 		rel.Sequence = uint64(max(created.Unix(), 1))

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -50,6 +51,25 @@ func checkFree(out string) error {
 			"choose another folder, such as -o %s", cli.Quote(filepath.Join(out, "next")))
 	}
 	return nil
+}
+
+// checkOthers refuses a folder with volumes that are named otherwise than those
+// to come: what is left of another bundle is neither mixed in nor removed.
+func checkOthers(out, stem string) error {
+	if isTar(out) || commands.IsURL(out) {
+		return nil
+	}
+	entries, err := os.ReadDir(out)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if journey.IsVolume(e.Name()) && !strings.HasPrefix(e.Name(), stem+".") {
+			return cli.Hint(fmt.Errorf("%q holds a volume of another bundle, %q, and nothing of it is overwritten", out, e.Name()),
+				"choose another folder, such as -o %s", cli.Quote(filepath.Join(out, "next")))
+		}
+	}
+	return err
 }
 
 func (c *creation) openTarget(cmd *cobra.Command, env *cli.Env, size int64) (*target, error) {

@@ -95,10 +95,11 @@ func (in *injection) run(to string, options ...string) ended {
 	return finish(in.t, cmd, (*exec.Cmd).Run)
 }
 
-var tracedCall = regexp.MustCompile(`^\d+ +(\w+)\(\d+<([^>]+)>`)
+var tracedCall = regexp.MustCompile(`^\d+ +(\w+)\(\d+<([^>]+)>(?:, "[^"]*", \d+<[^>]+>, "([^"]+)")?`)
 
 // calls returns how often each system call touches each path of the folder
-// written to, "" being the folder itself, as "fsync NAME".
+// written to, "" being the folder itself, as "fsync NAME"; a rename touches the
+// new name.
 func (in *injection) calls() map[string]int {
 	in.t.Helper()
 	to := "traced-" + in.args("")[0]
@@ -116,6 +117,9 @@ func (in *injection) calls() map[string]int {
 			continue
 		}
 		if name, ok := strings.CutPrefix(m[2]+"/", in.path(to)+"/"); ok {
+			if m[3] != "" {
+				name = m[3]
+			}
 			calls[m[1]+" "+strings.TrimSuffix(name, "/")]++
 		}
 	}
@@ -138,14 +142,7 @@ func (in *injection) faults(calls map[string]int) []fault {
 		if testing.Short() {
 			kinds = kinds[1:2]
 		}
-		whens := []int{1, n}
-		if what == "renameat" { // each gives another file its name
-			whens = nil
-			for i := range n {
-				whens = append(whens, i+1)
-			}
-		}
-		for _, when := range slices.Compact(whens) {
+		for _, when := range slices.Compact([]int{1, n}) {
 			for _, kind := range kinds {
 				all = append(all, fault{
 					strings.ReplaceAll(fmt.Sprintf("%s_%s_%d_%s", what, path, when, kind), "=", "-"),
@@ -161,7 +158,11 @@ func (in *injection) faults(calls map[string]int) []fault {
 // suffer runs the command with a fault, judges what it leaves, and runs it again.
 func (in *injection) suffer(to string, f fault) {
 	t := in.t
-	e := in.run(to, "-o", "/dev/null", "--seccomp-bpf", "-e", "trace="+f.call, "-P", filepath.Join(in.path(to), f.path), "-e", "inject="+f.inject)
+	path := filepath.Join(in.path(to), f.path)
+	if f.call == "renameat" {
+		path = f.path // as it is called there
+	}
+	e := in.run(to, "-o", "/dev/null", "-e", "trace="+f.call, "-P", path, "-e", "inject="+f.inject)
 	if e.code != 0 {
 		in.hits.Add(1)
 	}

@@ -54,6 +54,9 @@ func (b *Bundle) Look(there fs.FS) (*Holding, error) {
 // volumeName is how volumes and parity of bundles are named.
 var volumeName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*\.([0-9]{3,4}\.vol|p[0-9]{2,4}\.par)$`)
 
+// IsVolume tells whether a file is named as volumes and parity of bundles are.
+func IsVolume(name string) bool { return volumeName.MatchString(name) }
+
 func other(name string) error { return fmt.Errorf("%w (%s)", ErrOther, name) }
 
 // note notes a file of a place.

@@ -52,9 +52,9 @@ func run(ctx context.Context, args []string) (err error) {
 	h := &host{initrd: map[string]string{}}
 	var only string
 	flags := flag.NewFlagSet("test-media", flag.ContinueOnError)
-	flags.IntVar(&h.points, "points", 60, "how often the power is cut in each command, on FAT32")
+	flags.IntVar(&h.points, "points", 15, "how often the power is cut in each of four scenarios")
 	flags.Int64Var(&h.seed, "seed", time.Now().Unix(), "of the points")
-	flags.DurationVar(&h.limit, "limit", 10*time.Minute, "`time` after which a machine is given up")
+	flags.DurationVar(&h.limit, "limit", 25*time.Minute, "`time` after which a machine is given up")
 	flags.StringVar(&h.bin, "bin", "bin", "`folder` of bundle and unbundle")
 	flags.StringVar(&only, "machines", "uml,qemu", "`kinds` to start")
 	flags.BoolVar(&h.brief, "brief", false, "leave out scenarios that others nearly cover")
