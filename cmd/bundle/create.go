@@ -25,6 +25,7 @@ type creation struct {
 	volumeSize string
 	media      string
 	packing    packing
+	parity     protection
 	key        signing
 	from       places
 	sftp       commands.SFTP
@@ -61,6 +62,7 @@ Only pinned images are packed. To pin: bundle lock.`,
 	addMedium(cmd, &c.media)
 	cmd.MarkFlagsMutuallyExclusive("media", "volume-size")
 	c.packing.add(cmd)
+	c.parity.add(cmd)
 	f.BoolVar(&c.estimate, "estimate", false, "tell about how many bytes and how long each --pack would take, and write nothing")
 	c.key.add(cmd)
 	c.from.add(cmd)
@@ -88,6 +90,13 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
+	parity, err := c.parity.read(c.out)
+	if err != nil {
+		return err
+	}
+	if onto.volume, err = c.parity.volumeSize(parity, onto.volume, c); err != nil {
+		return err
+	}
 	if err := checkFree(c.out); err != nil {
 		return err
 	}
@@ -112,7 +121,7 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	o := create.Options{VolumeSize: onto.volume, Signatures: []create.Signature{signature}, Spool: c.from.spool}
+	o := create.Options{VolumeSize: onto.volume, Parity: parity, Signatures: []create.Signature{signature}, Spool: c.from.spool}
 	bases, err := c.packing.options(env, &o, c.out)
 	if err != nil {
 		return err
@@ -136,7 +145,7 @@ func collect(ctx context.Context, env *cli.Env, rel create.Release) (*create.Con
 
 // write writes the bundle and tells of it.
 func (c *creation) write(cmd *cobra.Command, env *cli.Env, contents *create.Contents, o create.Options) error {
-	target, err := c.openTarget(cmd, env, contents.MaxBundleSize())
+	target, err := c.openTarget(cmd, env, contents.MaxSize(o))
 	if err != nil {
 		return err
 	}
@@ -163,7 +172,8 @@ type created struct {
 	Root    manifest.Digest `json:"root"`
 	Images  int             `json:"images"`
 	Volumes int             `json:"volumes"`
-	Bytes   int64           `json:"bytes"` // of the volumes
+	Bytes   int64           `json:"bytes"`            // of the volumes
+	Parity  int64           `json:"parity,omitempty"` // bytes
 	Output  string          `json:"output"`
 	Signer  string          `json:"signer"`
 }
@@ -171,7 +181,7 @@ type created struct {
 func (c *creation) tell(cmd *cobra.Command, env *cli.Env, r *create.Result, t *target, signer string) error {
 	m := r.Manifest
 	if c.output.JSON && c.out != "-" {
-		return commands.PrintJSON(cmd, created{m.Release, m.Version, r.Root, len(m.Images), len(m.Volumes), m.SpaceSize(), c.out, signer})
+		return commands.PrintJSON(cmd, created{m.Release, m.Version, r.Root, len(m.Images), len(m.Volumes), m.SpaceSize(), m.Parity.Size(), c.out, signer})
 	}
 	w := cmd.OutOrStdout()
 	if c.out == "-" {
@@ -180,9 +190,13 @@ func (c *creation) tell(cmd *cobra.Command, env *cli.Env, r *create.Result, t *t
 	if c.out == "-" && c.output.Quiet {
 		return nil
 	}
-	_, err := fmt.Fprintf(w, "%s: %s, %s in %s, signed as %s, root %s\n%s\n",
-		m.Title(), cli.Count(len(m.Images), "image"), cli.Bytes(m.SpaceSize()), cli.Count(len(m.Volumes), "volume"), signer, r.Root, t.farewell)
-	if more := c.several(c.out, m.Volumes); more != "" && err == nil {
+	parity := ""
+	if m.Parity != nil {
+		parity = fmt.Sprintf(" and %s of parity", cli.Bytes(m.Parity.Size()))
+	}
+	_, err := fmt.Fprintf(w, "%s: %s, %s in %s%s, signed as %s, root %s\n%s\n",
+		m.Title(), cli.Count(len(m.Images), "image"), cli.Bytes(m.SpaceSize()), cli.Count(len(m.Volumes), "volume"), parity, signer, r.Root, t.farewell)
+	if more := c.several(c.out, m.Large()); more != "" && err == nil {
 		_, err = io.WriteString(env.Stderr, more)
 	}
 	return err

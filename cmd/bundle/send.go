@@ -26,6 +26,7 @@ type sending struct {
 	anew     bool
 	replace  bool
 	media    string
+	answer   answering
 	sftp     commands.SFTP
 	output   commands.Output
 }
@@ -40,16 +41,22 @@ destination stays, what was cut goes on where it stopped, SHA256SUMS comes last.
 A folder is read back past the page cache before it is called safe to remove.
 A place that has another bundle on it, or a part of one, is refused; --replace
 removes that one first. Several destinations are served one after the other, each with its own result.
-BUNDLE is a folder or a tar file; a destination is a folder or
-sftp://[user@]host[:port]/folder.
+BUNDLE is a folder or a tar file; a destination is a folder,
+sftp://[user@]host[:port]/folder, or - for a tar stream on standard output, which
+may be sent as often as it takes: unbundle receive - DIR keeps what came.
 
 With --span, a bundle that is larger than one stick is spread over several, each
 with whole volumes and all small files: the destinations named take one part
 each, and the next stick is asked for. It goes on with any of the sticks after
-a cut, and with the next one in another run.`,
+a cut, and with the next one in another run.
+
+With --answer only the blocks go that a request of unbundle repair asks for, as
+one file, each proven: to a folder, a server, a new file, or - for standard
+output.`,
 		Example: `  bundle send out /media/usb
   bundle send --span out /media/usb
-  bundle send out sftp://courier@far.example/releases/shop-1.4.0 --limit-rate 5MB/s`,
+  bundle send out sftp://courier@far.example/releases/shop-1.4.0 --limit-rate 5MB/s
+  bundle send out /media/usb --answer lost.txt --trust allowed_signers`,
 		Args: cli.Args("BUNDLE…"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.run(cmd, env, args[0], append(args[1:], s.to...))
@@ -62,6 +69,7 @@ a cut, and with the next one in another run.`,
 	f.BoolVar(&s.anew, "anew", false, "with --span: forget which sticks earlier runs have written, and plan anew")
 	f.BoolVar(&s.replace, "replace", false, "remove another bundle, or what is left of one, from the folders first")
 	addMedium(cmd, &s.media)
+	s.answer.add(cmd)
 	s.sftp.Add(cmd)
 	s.output.Add(cmd)
 	return cmd
@@ -79,6 +87,9 @@ func (s *sending) run(cmd *cobra.Command, env *cli.Env, path string, to []string
 	if len(to) == 0 {
 		return cli.Usagef("where to? name a folder or an sftp:// URL")
 	}
+	if s.answer.request != "" {
+		return s.answer.run(cmd, env, s, path, to)
+	}
 	files, err := commands.OpenBundle(cmd, path, ".")
 	if err != nil {
 		return err
@@ -89,6 +100,9 @@ func (s *sending) run(cmd *cobra.Command, env *cli.Env, path string, to []string
 		return commands.AsIncomplete(err, path)
 	}
 	b := &journey.Bundle{Texts: texts, Files: files}
+	if to[0] == "-" {
+		return s.stream(cmd, env, b, to)
+	}
 	if s.span {
 		return s.spread(cmd, env, path, b, to)
 	}
@@ -138,7 +152,7 @@ func (s *sending) send(ctx context.Context, env *cli.Env, b *journey.Bundle, pla
 	if err != nil {
 		return journey.Written, err
 	}
-	if err := onto.fits(b.Texts.Manifest.Volumes); err != nil {
+	if err := onto.fits(b.Texts.Manifest.Large()); err != nil {
 		return journey.Written, err
 	}
 	if commands.IsURL(place) {
@@ -218,7 +232,7 @@ func checkRoom(place string, b *journey.Bundle, onto medium, there fs.FS) error 
 	if err != nil {
 		return err
 	}
-	for _, v := range b.Texts.Manifest.Volumes {
+	for _, v := range b.Texts.Manifest.Large() {
 		sizes = append(sizes, v.Size)
 	}
 	if onto.capacity > 0 && total(sizes) > onto.room() {

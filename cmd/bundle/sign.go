@@ -10,6 +10,7 @@ import (
 	"airlock/internal/commands"
 	"airlock/internal/create"
 	"airlock/internal/inspect"
+	"airlock/internal/journey"
 	"airlock/internal/manifest"
 	"airlock/internal/media"
 	"airlock/internal/transfer"
@@ -66,6 +67,22 @@ func sign(cmd *cobra.Command, env *cli.Env, path string, key *signing) error {
 	if err := create.Sign(dir, sums, signature); err != nil {
 		return err
 	}
+	if err := copyTexts(dir, path); err != nil {
+		return err
+	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "signed %s as %s\n", report.Root, signature.Principal)
 	return err
+}
+
+// copyTexts brings copy.tar up to date, which a bundle with parity has.
+func copyTexts(dir *transfer.Dir, path string) error {
+	files, err := transfer.OpenDir(path)
+	if err != nil {
+		return err
+	}
+	texts, err := manifest.Read(files)
+	if err != nil {
+		return err
+	}
+	return (&journey.Bundle{Texts: texts, Files: files}).Copy(dir)
 }

@@ -40,7 +40,7 @@ func (s *sending) spread(cmd *cobra.Command, env *cli.Env, path string, b *journ
 	if err != nil {
 		return err
 	}
-	if err := onto.fits(b.Texts.Manifest.Volumes); err != nil {
+	if err := onto.fits(b.Texts.Manifest.Large()); err != nil {
 		return err
 	}
 	state, err := openSpanState(b, s.anew)

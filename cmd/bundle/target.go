@@ -197,15 +197,15 @@ func (c *creation) serverTarget(ctx context.Context, env *cli.Env, size int64) (
 	}, nil
 }
 
-// removeStale removes signatures that a run that was broken off has left: they
-// are over other bytes than the ones to come.
+// removeStale removes signatures and copies that a run that was broken off has
+// left: they are over other bytes than the ones to come.
 func removeStale(out string) error {
 	entries, err := os.ReadDir(out)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if _, ok := manifest.SignaturePrincipal(e.Name()); !ok {
+		if _, ok := manifest.SignaturePrincipal(e.Name()); !ok && e.Name() != manifest.CopyName {
 			continue
 		}
 		if err := os.Remove(filepath.Join(out, e.Name())); err != nil {

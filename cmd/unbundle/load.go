@@ -116,8 +116,9 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
 		return cli.Hint(err, "if that is meant, run the same command with --retag")
 	}
 	if err != nil {
-		return err
+		return files.Explain(err, "load")
 	}
+	commands.NoteRepairs(env, blobs.Space(), paths[0])
 	return l.tell(cmd, env, result, blobs)
 }
 

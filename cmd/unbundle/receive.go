@@ -40,10 +40,14 @@ on standard input.
 
 A bundle that is spread over sticks comes from several sources at once, or stick
 by stick in any order: the next one is asked for, or named in another run, and
-what has arrived stays.`,
+what has arrived stays.
+
+A stream that ends early is incomplete: what came of it is kept, and the same
+stream sent again completes it. What came damaged is made again from parity.`,
 		Example: `  unbundle receive sftp://courier@far.example/releases/shop-1.4.0 /srv/bundles/shop-1.4.0
   unbundle receive /media/usb1 /media/usb2 /srv/bundles/shop-1.4.0
-  unbundle receive /media/usb /srv/bundles/shop-1.4.0`,
+  unbundle receive /media/usb /srv/bundles/shop-1.4.0
+  unbundle receive - /srv/bundles/shop-1.4.0 < /dev/diode`,
 		Args: cli.Args("SOURCE", "DIR…"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			last := len(args) - 1
@@ -57,6 +61,9 @@ what has arrived stays.`,
 }
 
 func (r *receiving) run(cmd *cobra.Command, env *cli.Env, from []string, to string) error {
+	if len(from) == 1 && from[0] == "-" {
+		return r.stream(cmd, env, to)
+	}
 	in := &arrival{receiving: r, cmd: cmd, env: env, to: to, state: filepath.Join(to, ".journal")}
 	open := r.sftp.Opener(cmd, env, filepath.Dir(filepath.Clean(to)))
 	for {
@@ -90,6 +97,7 @@ type arrival struct {
 	to    string
 	state string // folder of the journal of an unfinished copy
 	title string
+	from  string // a source
 }
 
 // take takes in what the sources have. It returns the volumes that are still
@@ -109,7 +117,7 @@ func (in *arrival) take(open commands.Opener, from []string) ([]string, *media.S
 	if err != nil {
 		return nil, nil, commands.AsIncomplete(err, from[0])
 	}
-	in.title = verified.Manifest().Title()
+	in.title, in.from = verified.Manifest().Title(), from[0]
 	dir, err := transfer.NewDir(in.to)
 	if err != nil {
 		return nil, nil, err
@@ -140,7 +148,7 @@ func (in *arrival) take(open commands.Opener, from []string) ([]string, *media.S
 
 // missing returns which volumes neither the sources nor the folder have.
 func (in *arrival) missing(set *commands.Set, b *journey.Bundle) ([]string, *media.Stick, error) {
-	_, missing, err := media.Present(b.Files, b.Texts.Manifest.Volumes)
+	_, missing, err := media.Present(b.Files, b.Texts.Manifest.Large())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -153,7 +161,7 @@ func (in *arrival) checkRoom(m *manifest.Manifest, have *journey.Holding) error 
 	if err != nil {
 		return err
 	}
-	if need := m.SpaceSize() - have.Bytes(); medium.Free < need {
+	if need := m.SpaceSize() + m.Parity.Size() - have.Bytes(); medium.Free < need {
 		return fmt.Errorf("%q has %s free, and the bundle takes %s", in.to, cli.Bytes(medium.Free), cli.Bytes(need))
 	}
 	return nil
@@ -162,7 +170,7 @@ func (in *arrival) checkRoom(m *manifest.Manifest, have *journey.Holding) error 
 // part copies the volumes that the sources have, but not the missing ones.
 func (in *arrival) part(b *journey.Bundle, dir *transfer.Dir, there *transfer.Folder, missing []string) error {
 	var names []string
-	for _, v := range b.Texts.Manifest.Volumes {
+	for _, v := range b.Texts.Manifest.Large() {
 		if !slices.Contains(missing, v.Name) {
 			names = append(names, v.Name)
 		}
@@ -195,6 +203,7 @@ func (in *arrival) whole(verified *manifest.Verified, b *journey.Bundle, dir *tr
 	if err := os.RemoveAll(in.state); err != nil {
 		return err
 	}
+	commands.NoteRepairs(in.env, space, in.from)
 	_, err = fmt.Fprintf(in.cmd.OutOrStdout(), "received %s into %s: %s\n", in.title, in.to, outcome)
 	return err
 }

@@ -21,7 +21,7 @@ type maker struct {
 // makers lists all vectors, layer by layer.
 func makers() []maker {
 	return slices.Concat(okVectors(), signatureVectors(), sumsVectors(), nameVectors(), listedVectors(),
-		textVectors(), manifestVectors(), volumeVectors(), indexVectors(), frameVectors(), copyVectors(), recipeVectors(), releaseVectors())
+		textVectors(), manifestVectors(), volumeVectors(), indexVectors(), frameVectors(), copyVectors(), recipeVectors(), releaseVectors(), parityVectors(), mendedVectors())
 }
 
 func after(f func(map[string][]byte)) func(testing.TB, *kit) {
@@ -55,13 +55,15 @@ func okVectors() []maker {
 }
 
 // twoVolumes gives the bundle a layer of a block of zeros in front.
-func twoVolumes(t testing.TB, k *kit) {
+func twoVolumes(t testing.TB, k *kit) { withLayer(t, k, make([]byte, 1<<20)) }
+
+// withLayer gives the bundle a layer of a block in front.
+func withLayer(t testing.TB, k *kit, layer []byte) {
 	s := goldenSource()
-	zeros := make([]byte, 1<<20)
-	setLayers(t, k, s, s.Add(zeros))
+	setLayers(t, k, s, s.Add(layer))
 	at := slices.IndexFunc(k.contents, func(c contentSpec) bool { return c.size == 1<<20 })
 	c := k.contents[at]
-	c.frames = []frameSpec{{data: zeros}}
+	c.frames = []frameSpec{{data: layer}}
 	k.contents = slices.Insert(slices.Delete(k.contents, at, at+1), 0, c)
 	k.volumeSize = 1 << 20
 }

@@ -27,7 +27,7 @@ func textVectors() []maker {
 	return []maker{
 		{"text_format_v2", "manifest", `format "airlock-bundle-v2"`, "a format version that is not known", text("airlock-bundle-v1", "airlock-bundle-v2")},
 		{"text_format_missing", "manifest", `format ""`, "no format", text(" \"format\": \"airlock-bundle-v1\",\n", "")},
-		{"text_unknown_key", "manifest", canonical, "a key that is not known", text(` "release"`, " \"parity\": 1,\n \"release\"")},
+		{"text_unknown_key", "manifest", canonical, "a key that is not known", text(` "release"`, " \"padding\": 1,\n \"release\"")},
 		{"text_unknown_key_inside", "manifest", canonical, "a key that is not known, further down", text(`   "size": `, "   \"data\": \"\",\n   \"size\": ")},
 		{"text_key_in_capitals", "manifest", canonical, "a key in another case", text(`"release"`, `"Release"`)},
 		{"text_key_twice", "manifest", canonical, "a key twice", text(` "release"`, " \"release\": \"other\",\n \"release\"")},

@@ -23,6 +23,7 @@ import (
 	"airlock/internal/oci"
 	"airlock/internal/progress"
 	"airlock/internal/trust"
+	"airlock/internal/volume"
 )
 
 // Principal is who signs.
@@ -217,11 +218,18 @@ func Release(sources ...*Source) create.Release {
 // volumeSize bytes (zero: the default).
 func (k *Kit) Bundle(t testing.TB, r create.Release, volumeSize int64) Files {
 	t.Helper()
+	return k.Protected(t, r, volumeSize, volume.Protection{})
+}
+
+// Protected is Bundle with parity.
+func (k *Kit) Protected(t testing.TB, r create.Release, volumeSize int64, parity volume.Protection) Files {
+	t.Helper()
 	files := Files{fstest.MapFS{}}
 	contents, err := create.Collect(t.Context(), r)
 	must(t, err)
 	_, err = contents.Write(t.Context(), files, create.Options{
 		VolumeSize: volumeSize,
+		Parity:     parity,
 		Signatures: []create.Signature{{Principal: Principal, Signer: k.Key}},
 		Progress:   progress.Discard,
 	})

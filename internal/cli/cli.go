@@ -183,6 +183,10 @@ func Hint(err error, format string, args ...any) error {
 	return &hinted{err, fmt.Sprintf(format, args...)}
 }
 
+// RejectedHint gives both readings of a bundle that is not what was signed.
+const RejectedHint = "either the copy was damaged on its way (copy it again from where it was made, and compare), " +
+	"or somebody changed it (keep it, and ask who signed it before you do anything else)"
+
 func hints(err error, code int, cmd *cobra.Command) []string {
 	var all []string
 	for h := (*hinted)(nil); errors.As(err, &h); err = h.error {
@@ -198,8 +202,7 @@ func hints(err error, code int, cmd *cobra.Command) []string {
 		}
 		return []string{cmd.CommandPath() + " --help lists commands and flags"}
 	case ExitRejected:
-		return []string{"either the copy was damaged on its way (copy it again from where it was made, and compare), " +
-			"or somebody changed it (keep it, and ask who signed it before you do anything else)"}
+		return []string{RejectedHint}
 	case ExitIncomplete, ExitInterrupted:
 		return []string{"run the same command again to finish; nothing half-made counts until then"}
 	}

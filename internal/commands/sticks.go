@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -51,12 +50,8 @@ func (s *Set) Add(open Opener, path string) error {
 	if err != nil {
 		return err
 	}
-	sums, err := manifest.ReadSums(files)
-	if err != nil && !errors.Is(err, manifest.ErrIncomplete) {
-		return errors.Join(err, files.Close())
-	}
 	for i, place := range s.places {
-		if others, err := manifest.ReadSums(place); err == nil && sums != nil && !bytes.Equal(others, sums) {
+		if manifest.Different(place, files) {
 			return errors.Join(fmt.Errorf("%w: %q and %q hold different bundles, or one of them is damaged", manifest.ErrRejected, s.paths[i], path), files.Close())
 		}
 	}
@@ -76,7 +71,7 @@ func (s *Set) Missing() (missing []string, stick *media.Stick, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	_, missing, err = media.Present(s, u.Manifest.Volumes)
+	_, missing, err = media.Present(s, u.Manifest.Large())
 	for _, place := range s.places {
 		if one, _ := media.ReadStick(place); one != nil && one.Root == u.Root {
 			stick = one

@@ -37,7 +37,7 @@ import (
 // that both programs link, and others that mean a rejection.
 func Classes(rejected ...error) cli.Classes {
 	all := []error{
-		manifest.ErrRejected, trust.ErrRejected, volume.ErrDamaged, archive.ErrMalformed, archive.ErrMismatch,
+		manifest.ErrRejected, trust.ErrRejected, volume.ErrDamaged, volume.ErrRequest, archive.ErrMalformed, archive.ErrMismatch,
 		load.ErrRejected, load.ErrMoves, oci.ErrMalformed, tarfs.ErrMalformed,
 		registry.ErrRejected, layout.ErrRejected, dockertar.ErrRejected,
 	}
@@ -222,6 +222,9 @@ func receive(ctx context.Context, stream io.Reader, spool string) (media.FS, err
 	}()
 	select {
 	case r := <-done:
+		if errors.Is(r.err, io.ErrUnexpectedEOF) {
+			r.err = fmt.Errorf("%w: the stream ended early: %w", manifest.ErrIncomplete, r.err)
+		}
 		return r.files, r.err
 	case <-ctx.Done():
 		return nil, ctx.Err()

@@ -3,6 +3,7 @@ package commands
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -53,16 +54,18 @@ func verify(cmd *cobra.Command, env *cli.Env, paths []string, spool string, trus
 		return err
 	}
 	defer files.Close()
+	show, stop := cli.Progress(env.Stderr, output.Quiet)
+	stop = sync.OnceFunc(stop)
+	defer stop()
 	blobs, err := archive.Open(files, allowed, env.Now())
 	if err != nil {
-		return files.Explain(err, "verify")
+		return files.Explain(survey(cmd, env, files, allowed, paths[0], show, err), "verify")
 	}
 	defer blobs.Close()
-	show, stop := cli.Progress(env.Stderr, output.Quiet)
 	err = blobs.Verify(cmd.Context(), show)
 	stop()
 	if err != nil {
-		return err
+		return files.Explain(AsRepairable(err, paths[0]), "verify")
 	}
 	if _, err := load.NewRelease(cmd.Context(), blobs); err != nil {
 		return err

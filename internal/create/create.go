@@ -98,6 +98,7 @@ type Options struct {
 	Bases      *archive.Bases // of Small and Auto; the far side must have them
 	Link       int64          // of Auto: bytes a second of the slowest part of the journey
 	Spool      string         // of Small and Auto: a folder for a few blobs at a time
+	Parity     volume.Protection
 	Signatures []Signature
 	Progress   progress.Sink
 }
@@ -141,19 +142,19 @@ func (c *Contents) Write(ctx context.Context, sink Sink, o Options) (*Result, er
 	if o.Bases != nil {
 		m.Bases = o.Bases.Manifest()
 	}
-	layout := volume.Layout{Stem: Stem(m.Release, m.Version), Size: o.VolumeSize}
-	if layout.Size == 0 {
-		layout.Size = volume.DefaultSize
-	}
+	layout := volume.Layout{Stem: Stem(m.Release, m.Version), Size: o.volumeSize()}
 	if err := c.check(m, layout, o.Signatures); err != nil {
 		return nil, err
 	}
 	w := writing{contents: c, sink: sink, options: o}
 	set, err := w.volumes(ctx, layout)
+	if err == nil {
+		err = w.protectBehind(ctx, set, layout)
+	}
 	if err != nil {
 		return nil, err
 	}
-	m.Volumes, m.Index = set.Volumes, w.index
+	m.Volumes, m.Index, m.Parity = set.Volumes, w.index, set.Parity
 	root, err := seal(sink, m, set, o.Signatures)
 	if err != nil {
 		return nil, err
@@ -197,7 +198,9 @@ func (w *writing) volumes(ctx context.Context, layout volume.Layout) (*volume.Se
 	if err != nil {
 		return nil, err
 	}
-	err = w.space(ctx, space)
+	if err = w.protect(space); err == nil {
+		err = w.space(ctx, space)
+	}
 	set, closeErr := space.Close()
 	if err != nil {
 		return nil, err

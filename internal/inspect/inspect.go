@@ -66,7 +66,7 @@ func Unproven(fsys fs.FS) (*Report, error) {
 
 // look notes which volumes are here, if not all are.
 func (r *Report) look(fsys fs.FS) error {
-	here, elsewhere, err := media.Present(fsys, r.Manifest.Volumes)
+	here, elsewhere, err := media.Present(fsys, r.Manifest.Large())
 	if err != nil || len(elsewhere) == 0 {
 		return err
 	}
@@ -143,6 +143,10 @@ func (r *Report) Print(w io.Writer) error {
 		p.line("Expires   %s", m.Expires)
 	}
 	p.line("Size      %s with %s", cli.Count(len(m.Volumes), "volume"), cli.Bytes(m.SpaceSize()))
+	if m.Parity != nil {
+		p.line("Parity    %s in %s: %d bad blocks of every %d can be made again, in a row %s", cli.Bytes(m.Parity.Size()),
+			cli.Count(len(m.Parity.Files), "file"), m.Parity.Blocks, m.Parity.Data+m.Parity.Blocks, cli.Bytes(m.Parity.Blocks*m.Parity.Stripes*m.BlockSize))
+	}
 	r.printPlaces(p)
 	r.printSignatures(p)
 	keys := slices.Sorted(func(yield func(string) bool) {

@@ -16,7 +16,7 @@ import (
 // tools have written over other files. It goes first, so that nobody takes the
 // rest for a bundle.
 func Clear(dir *transfer.Dir, there fs.FS) error {
-	names := []string{manifest.SumsName, media.StickName, manifest.ManifestName, manifest.BlocksName}
+	names := []string{manifest.SumsName, media.StickName, manifest.ManifestName, manifest.BlocksName, manifest.CopyName}
 	text, err := manifest.ReadSums(there)
 	if err == nil {
 		sums, err := manifest.ParseSums(text)

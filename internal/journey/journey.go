@@ -101,7 +101,7 @@ func (b *Bundle) small() []string {
 }
 
 // large returns the files whose blocks are listed, in the order in which they are.
-func (b *Bundle) large() []manifest.Volume { return b.Texts.Manifest.Volumes }
+func (b *Bundle) large() []manifest.Volume { return b.Texts.Manifest.Large() }
 
 // signatures writes the signatures.
 func (b *Bundle) signatures(to Place) error { return b.eachSignature(to.Put) }
@@ -124,8 +124,23 @@ func (b *Bundle) eachSignature(do func(name string, armored []byte) error) error
 	return nil
 }
 
-// Size returns how many bytes the bundle's volumes have.
-func (b *Bundle) Size() int64 { return b.Texts.Manifest.SpaceSize() }
+// Copy writes the second place of the small files, which a bundle with parity
+// has, with the signatures that there are.
+func (b *Bundle) Copy(to interface {
+	Put(name string, data []byte) error
+}) error {
+	if b.Texts.Manifest.Parity == nil {
+		return nil
+	}
+	files, err := b.texts()
+	if err != nil {
+		return err
+	}
+	return to.Put(manifest.CopyName, manifest.MarshalCopy(files))
+}
+
+// Size returns how many bytes the bundle's volumes and parity have.
+func (b *Bundle) Size() int64 { return b.Texts.Manifest.SpaceSize() + b.Texts.Manifest.Parity.Size() }
 
 // String says the outcome for people.
 func (o Outcome) String() string {

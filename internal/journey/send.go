@@ -58,9 +58,9 @@ func (b *Bundle) send(ctx context.Context, l load) (Outcome, error) {
 		return Written, err
 	}
 	if have.Sums && have.whole(files) && !l.part {
-		return Already, errors.Join(b.signatures(l.to), l.mark(have))
+		return Already, errors.Join(b.signatures(l.to), b.Copy(l.to), l.mark(have))
 	}
-	if err := l.begin(have); err != nil {
+	if err := errors.Join(l.removeCopy(have), l.begin(have)); err != nil {
 		return Written, err
 	}
 	if err := l.bring(ctx, have, files); err != nil {
@@ -69,8 +69,11 @@ func (b *Bundle) send(ctx context.Context, l load) (Outcome, error) {
 	if err := b.signatures(l.to); err != nil {
 		return Written, err
 	}
-	if l.part {
+	if l.part { // copy.tar has SHA256SUMS, so it stays away too
 		return Written, l.to.Sync()
+	}
+	if err := b.Copy(l.to); err != nil {
+		return Written, err
 	}
 	if err := errors.Join(l.to.Put(manifest.SumsName, b.Texts.Text()), l.mark(have)); err != nil {
 		return Written, err
@@ -90,6 +93,16 @@ func (l *load) begin(have *Holding) error {
 		return nil
 	}
 	return l.mark(have)
+}
+
+// removeCopy removes a copy.tar that is there without a bundle: it may have the
+// texts of another one, which would then seem to be damaged.
+func (l *load) removeCopy(have *Holding) error {
+	r, ok := l.to.(remover)
+	if _, err := fs.Stat(l.there, manifest.CopyName); err != nil || !ok || have.Sums {
+		return nil
+	}
+	return r.Remove(manifest.CopyName)
 }
 
 // mark writes stick.json where it belongs, and removes it where all is.

@@ -161,7 +161,14 @@ func (b *Bundle) SmallSizes() ([]int64, error) {
 		}
 		all = append(all, info.Size())
 	}
-	return all, nil
+	if b.Texts.Manifest.Parity == nil {
+		return all, nil
+	}
+	texts, err := b.texts()
+	if err != nil {
+		return nil, err
+	}
+	return append(all, int64(len(manifest.MarshalCopy(texts)))), nil
 }
 
 // Covers tells whether the plan has every volume of the bundle just once, and

@@ -10,6 +10,7 @@ import (
 	"airlock/internal/manifest"
 	"airlock/internal/oci"
 	"airlock/internal/progress"
+	"airlock/internal/volume"
 )
 
 // ErrMoves is wrapped where names stand for other images at the destination
@@ -42,7 +43,9 @@ func Run(ctx context.Context, blobs *archive.Reader, to Destination, o Options) 
 		return nil, err
 	}
 	if blobs.Space().Size() <= wholeFirst {
-		if err := blobs.Verify(ctx, progress.Discard); err != nil {
+		// What can be mended is, blob by blob, as in a larger bundle.
+		damage := (*volume.Damage)(nil)
+		if err := blobs.Verify(ctx, progress.Discard); err != nil && !(errors.As(err, &damage) && damage.Mendable()) {
 			return nil, err
 		}
 	}

@@ -68,6 +68,7 @@ type Manifest struct {
 	BlockSize   int64             `json:"blockSize"` // bytes; BlockSize in this version
 	Volumes     []Volume          `json:"volumes"`
 	Index       Extent            `json:"index"`
+	Parity      *Parity           `json:"parity,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
@@ -241,6 +242,9 @@ func (m *Manifest) check() error {
 		return err
 	}
 	if err := m.checkVolumes(); err != nil {
+		return err
+	}
+	if err := m.checkParity(); err != nil {
 		return err
 	}
 	return m.checkImages()

@@ -62,7 +62,7 @@ func parseSum(line string) (string, Digest, error) {
 	if err := CheckName(name); err != nil {
 		return "", Digest{}, err
 	}
-	if name == strings.ToLower(SumsName) || strings.HasSuffix(name, signaturesTo) {
+	if name == strings.ToLower(SumsName) || name == CopyName || strings.HasSuffix(name, signaturesTo) {
 		return "", Digest{}, fmt.Errorf("%q cannot be listed", name)
 	}
 	return name, digest, nil

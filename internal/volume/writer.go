@@ -39,6 +39,9 @@ type Set struct {
 	Volumes []manifest.Volume
 	Sums    manifest.Sums // SHA-256 of each volume
 	Blocks  []byte        // blocks.bin
+	Parity  *manifest.Parity
+
+	checks []uint32 // of each block, a check of what is read back
 }
 
 // Writer writes a space as volumes. Hashing and writing run side by side, over
@@ -63,6 +66,10 @@ type Writer struct {
 	wrote   sync.Cond  // written or failed has changed
 	written int64      // bytes that the volumes' files have taken
 	failed  error
+
+	files  sync.Mutex // held while a file is created or closed: a sink sees one such call at a time
+	parity *parityStream
+	checks bool // are kept, for Set.Protect
 }
 
 // block is up to BlockSize bytes on their way through the stages.
@@ -88,18 +95,23 @@ func NewWriter(layout Layout, create func(name string) (io.WriteCloser, error)) 
 		w.free <- &block{data: make([]byte, 0, manifest.BlockSize)}
 	}
 	for _, step := range []func(*block){w.hashBlock, w.writeBlock} {
-		stage := make(chan *block, underWay)
-		w.stages = append(w.stages, stage)
-		w.done.Add(1)
-		go func() {
-			defer w.done.Done()
-			for b := range stage {
-				step(b)
-				b.pending.Done()
-			}
-		}()
+		w.begin(step)
 	}
 	return w, nil
+}
+
+// begin starts a stage that takes every block in order.
+func (w *Writer) begin(step func(*block)) {
+	stage := make(chan *block, underWay)
+	w.stages = append(w.stages, stage)
+	w.done.Add(1)
+	go func() {
+		defer w.done.Done()
+		for b := range stage {
+			step(b)
+			b.pending.Done()
+		}
+	}()
 }
 
 // Offset returns how many bytes were written so far.
@@ -183,6 +195,9 @@ func (w *Writer) Close() (*Set, error) {
 	if w.file != nil {
 		w.file.Close()
 	}
+	if w.parity != nil {
+		w.fail(w.parity.finish(&w.set))
+	}
 	for _, r := range w.readers {
 		if c, ok := r.(io.Closer); ok {
 			c.Close()
@@ -205,6 +220,9 @@ func (w *Writer) hashBlock(b *block) {
 	sum := w.sum.Append(b.data)
 	if len(b.data) > 0 {
 		w.set.Blocks = append(w.set.Blocks, sum[:]...)
+		if w.checks {
+			w.set.checks = append(w.set.checks, check(b.data))
+		}
 	}
 	if b.volume == len(w.set.Volumes) {
 		w.set.Volumes = append(w.set.Volumes, manifest.Volume{Name: w.layout.Name(b.volume)})
@@ -233,7 +251,7 @@ func (w *Writer) writeBlock(b *block) {
 
 func (w *Writer) writeTo(b *block) (err error) {
 	if w.file == nil {
-		if w.file, err = w.create(w.layout.Name(b.volume)); err != nil {
+		if w.file, err = w.createFile(w.layout.Name(b.volume)); err != nil {
 			return err
 		}
 	}
@@ -243,15 +261,23 @@ func (w *Writer) writeTo(b *block) (err error) {
 	if b.ends {
 		file := w.file
 		w.file = nil
+		w.files.Lock()
+		defer w.files.Unlock()
 		return file.Close()
 	}
 	return nil
 }
 
+func (w *Writer) createFile(name string) (io.WriteCloser, error) {
+	w.files.Lock()
+	defer w.files.Unlock()
+	return w.create(name)
+}
+
 func (w *Writer) fail(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.failed == nil {
+	if w.failed == nil && err != nil {
 		w.failed = err
 		w.wrote.Broadcast()
 	}
