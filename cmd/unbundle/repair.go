@@ -49,7 +49,7 @@ blocks for it, and --answer takes that.`,
   unbundle repair /media/usb -o /srv/bundles/shop-1.4.0
   unbundle repair /media/usb --request lost.txt
   unbundle repair /media/usb --answer lost.answer`,
-		Args: cobra.MinimumNArgs(1),
+		Args: cli.Args("BUNDLE…"),
 		RunE: func(cmd *cobra.Command, args []string) error { return r.run(cmd, env, args) },
 	}
 	f := cmd.Flags()
