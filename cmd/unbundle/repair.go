@@ -77,6 +77,10 @@ func (r *repairing) run(cmd *cobra.Command, env *cli.Env, from []string) error {
 		return err
 	}
 	defer files.Close()
+	if missing, stick, err := files.Missing(); err == nil && r.to == "" && stick != nil && len(missing) > 0 {
+		return cli.Hint(fmt.Errorf("%w: this is %s, and %s of the bundle on others", manifest.ErrIncomplete, stick, cli.Count(len(missing), "file")),
+			"name all sticks that there are, and a folder for a whole bundle: unbundle repair STICK… -o DIR")
+	}
 	verified, err := manifest.Open(files, allowed, env.Now())
 	if err != nil {
 		return commands.AsIncomplete(err, from[0])
