@@ -49,7 +49,7 @@ blocks for it, and --answer takes that.`,
   unbundle repair /media/usb -o /srv/bundles/shop-1.4.0
   unbundle repair /media/usb --request lost.txt
   unbundle repair /media/usb --answer lost.answer`,
-		Args: cobra.MinimumNArgs(1),
+		Args: cli.Args("BUNDLE…"),
 		RunE: func(cmd *cobra.Command, args []string) error { return r.run(cmd, env, args) },
 	}
 	f := cmd.Flags()
@@ -77,6 +77,10 @@ func (r *repairing) run(cmd *cobra.Command, env *cli.Env, from []string) error {
 		return err
 	}
 	defer files.Close()
+	if missing, stick, err := files.Missing(); err == nil && r.to == "" && stick != nil && len(missing) > 0 {
+		return cli.Hint(fmt.Errorf("%w: this is %s, and %s of the bundle on others", manifest.ErrIncomplete, stick, cli.Count(len(missing), "file")),
+			"name all sticks that there are, and a folder for a whole bundle: unbundle repair STICK… -o DIR")
+	}
 	verified, err := manifest.Open(files, allowed, env.Now())
 	if err != nil {
 		return commands.AsIncomplete(err, from[0])

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -131,11 +132,12 @@ func message(ctx context.Context, err error, code int) string {
 	return Printable(err.Error())
 }
 
-// Printable replaces control characters, which a hostile name could use to
-// rewrite the terminal; line feeds stay.
+// Printable replaces what a hostile text could use to show something else than
+// it says: control characters, which rewrite the terminal, and characters that
+// turn the direction of writing, or cannot be seen; line feeds stay.
 func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r != '\n' && (r < ' ' || (r >= 0x7f && r < 0xa0)) {
+		if r != '\n' && !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r

@@ -12,7 +12,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 
@@ -149,7 +152,7 @@ func (o *Output) Add(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&o.Quiet, "quiet", "q", false, "show no progress")
 }
 
-// printJSON prints v as JSON on standard output.
+// PrintJSON prints v as JSON on standard output.
 func PrintJSON(cmd *cobra.Command, v any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -158,14 +161,24 @@ func PrintJSON(cmd *cobra.Command, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	for _, r := range b.String() {
-		if r >= 0x7f && r < 0xa0 {
-			fmt.Fprintf(cmd.OutOrStdout(), "\\u%04x", r)
-		} else {
-			fmt.Fprint(cmd.OutOrStdout(), string(r))
+	_, err := io.WriteString(cmd.OutOrStdout(), escaped(b.String()))
+	return err
+}
+
+// escaped returns JSON in which all that cli.Printable would replace is escaped,
+// for people who look at it on a terminal.
+func escaped(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r == '\n' || unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, "\\u%04x", unit)
 		}
 	}
-	return nil
+	return b.String()
 }
 
 // OpenBundle opens the bundle that an argument names: a folder, a tar file or,

@@ -3,7 +3,6 @@ package volume
 import (
 	"crypto/subtle"
 	"fmt"
-	"slices"
 
 	"github.com/klauspost/reedsolomon"
 
@@ -56,9 +55,11 @@ type sums struct {
 	code   *code
 	parity [][]byte // so far
 	run    int      // of held, in code.multiply
-	held   [][]byte // of the run
-	added  []bool   // which of held
+	held   [][]byte // blocks of the run; nil: not added
+	own    [][]byte // memory for them, unless they are lent
+	zero   []byte   // a block of zeros
 	part   []byte   // scratch
+	giveUp func()   // nil, or told when lent blocks are not needed any more
 }
 
 // slice is how many bytes of every block are coded at once, so that they stay
@@ -70,10 +71,7 @@ func (c *code) newSums() *sums {
 	for range c.parity {
 		s.parity = append(s.parity, make([]byte, manifest.BlockSize))
 	}
-	for range c.run {
-		s.held = append(s.held, make([]byte, manifest.BlockSize))
-	}
-	s.added = make([]bool, c.run)
+	s.held, s.own = make([][]byte, c.run), make([][]byte, c.run)
 	return s
 }
 
@@ -82,7 +80,7 @@ func (s *sums) reset() {
 	for _, p := range s.parity {
 		clear(p)
 	}
-	clear(s.added)
+	clear(s.held)
 }
 
 // add adds the data block of a row. A row may be added once, best in
@@ -96,33 +94,70 @@ func (s *sums) add(row int, data []byte) error {
 // slot is add of size bytes that the caller will put in what it returns; what
 // a block lacks is filled up with zeros.
 func (s *sums) slot(row, size int) ([]byte, error) {
-	if run := row / s.code.run; run != s.run {
-		if err := s.flush(); err != nil {
-			return nil, err
-		}
-		s.run = run
+	if err := s.turnTo(row); err != nil {
+		return nil, err
 	}
 	i := row % s.code.run
-	s.added[i] = true
+	if s.own[i] == nil {
+		s.own[i] = make([]byte, manifest.BlockSize)
+	}
+	s.held[i] = s.own[i]
 	clear(s.held[i][size:])
 	return s.held[i][:size], nil
 }
 
+// lend is add of a whole block that stays as it is until giveUp is called.
+func (s *sums) lend(row int, data []byte) error {
+	err := s.turnTo(row)
+	s.held[row%s.code.run] = data
+	return err
+}
+
+// turnTo prepares for a block of a row.
+func (s *sums) turnTo(row int) error {
+	run := row / s.code.run
+	if run == s.run {
+		return nil
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	s.run = run
+	return nil
+}
+
 // without takes back the row that was added last.
-func (s *sums) without(row int) { s.added[row%s.code.run] = false }
+func (s *sums) without(row int) { s.held[row%s.code.run] = nil }
 
 // flush brings parity up to date with what was added.
 func (s *sums) flush() error {
-	if !slices.Contains(s.added, true) {
-		return nil
-	}
 	m := s.code.multiply[s.run]
 	rows := min(s.code.run, s.code.data-s.run*s.code.run)
+	added := 0
 	for i, h := range s.held[:rows] {
-		if !s.added[i] { // it counts as zeros
-			clear(h)
+		if h != nil {
+			added++
+			continue
+		}
+		if s.zero == nil {
+			s.zero = make([]byte, manifest.BlockSize)
+		}
+		s.held[i] = s.zero // what is missing counts as zeros
+	}
+	if added > 0 {
+		if err := s.encode(m, rows); err != nil {
+			return err
 		}
 	}
+	clear(s.held)
+	if s.giveUp != nil {
+		s.giveUp()
+	}
+	return nil
+}
+
+// encode adds what rows blocks that are held give to the parity.
+func (s *sums) encode(m reedsolomon.Encoder, rows int) error {
 	shards := make([][]byte, rows+s.code.parity)
 	for i := range s.code.parity {
 		shards[rows+i] = s.part[i*slice : (i+1)*slice]
@@ -138,7 +173,6 @@ func (s *sums) flush() error {
 			subtle.XORBytes(p[at:at+slice], p[at:at+slice], shards[rows+i])
 		}
 	}
-	clear(s.added)
 	return nil
 }
 

@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"path"
 	"time"
-
-	"airlock/internal/manifest"
 )
 
 // Files returns the files of the bundle in fsys: volumes and parity read
@@ -47,11 +45,10 @@ func (f sectionReader) ReadAt(p []byte, off int64) (int, error) {
 		if off >= f.s.size {
 			return read, io.EOF
 		}
-		data, err := f.r.Block(f.s.first + off/manifest.BlockSize)
+		n, err := f.r.copyBlock(p[read:], f.s, off)
 		if err != nil {
 			return read, err
 		}
-		n := copy(p[read:], data[off%manifest.BlockSize:])
 		read, off = read+n, off+int64(n)
 	}
 	return read, nil

@@ -613,7 +613,7 @@ func TestLostVolumes(t *testing.T) {
 		"two of five, on the way": {protectWith(t, 2*block, pattern(9*block+7), volume.Protection{Spare: 2}, true), 2},
 		"one, and 30 %":           {protectWith(t, 2*block, pattern(6*block), volume.Protection{Spare: 1, Percent: 30}, true), 2},
 		"the only one":            {protectWith(t, 8*block, pattern(3*block+1), volume.Protection{Spare: 1}, false), 1},
-		"groups":                  {protectWith(t, 14*block, pattern(3*14*block+1), volume.Protection{Spare: 1, Percent: 100}, true), 2},
+		"groups":                  {protectWith(t, 13*block, pattern(3*13*block+1), volume.Protection{Spare: 1, Percent: 100}, true), 2},
 	} {
 		var names []string
 		for _, f := range c.p.v.Manifest().Large() {

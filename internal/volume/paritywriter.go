@@ -63,8 +63,9 @@ func (f *parityFile) finish(set *Set) error {
 type parityStream struct {
 	writer *Writer
 	plan   *manifest.Parity
-	sums   []*sums // of the group's stripes
-	next   int64   // block of the space
+	sums   []*sums    // of the group's stripes
+	lent   [][]*block // of the writer's blocks, by stripe
+	next   int64      // block of the space
 	failed error
 
 	set      Set  // of the parity files alone
@@ -112,8 +113,14 @@ func (w *Writer) Protect(p Protection, size int64) error {
 		return err
 	}
 	s := &parityStream{writer: w, plan: plan, set: Set{Parity: plan, Sums: manifest.Sums{}}, fileARow: p.Spare > 0}
-	for range plan.Stripes {
-		s.sums = append(s.sums, coder.newSums())
+	s.lent = make([][]*block, plan.Stripes)
+	for i := range plan.Stripes {
+		one := coder.newSums()
+		one.giveUp = func() { s.giveBack(int(i)) }
+		s.sums = append(s.sums, one)
+		for range coder.run { // as many blocks more are on their way
+			w.free <- &block{data: make([]byte, 0, manifest.BlockSize)}
+		}
 	}
 	w.parity = s
 	w.begin(s.take)
@@ -123,23 +130,40 @@ func (w *Writer) Protect(p Protection, size int64) error {
 // take is a stage of the writer.
 func (s *parityStream) take(b *block) {
 	if s.failed == nil && len(b.data) > 0 {
-		s.failed = s.add(b.data)
+		s.failed = s.add(b)
 	}
 	if s.failed != nil {
 		s.writer.fail(s.failed)
 	}
 }
 
-func (s *parityStream) add(data []byte) error {
+func (s *parityStream) add(b *block) error {
 	group := s.plan.Data * s.plan.Stripes
 	inside := s.next % group
-	if err := s.sums[inside%s.plan.Stripes].add(int(inside/s.plan.Stripes), data); err != nil {
-		return err
+	i, row := int(inside%s.plan.Stripes), int(inside/s.plan.Stripes)
+	if len(b.data) < manifest.BlockSize {
+		if err := s.sums[i].add(row, b.data); err != nil {
+			return err
+		}
+	} else {
+		if err := s.sums[i].lend(row, b.data); err != nil {
+			return err
+		}
+		b.pending.Add(1)
+		s.lent[i] = append(s.lent[i], b)
 	}
 	if s.next++; s.next%group == 0 {
 		return s.emit()
 	}
 	return nil
+}
+
+// giveBack lets the writer have a stripe's lent blocks again.
+func (s *parityStream) giveBack(stripe int) {
+	for _, b := range s.lent[stripe] {
+		b.pending.Done()
+	}
+	s.lent[stripe] = s.lent[stripe][:0]
 }
 
 // emit writes the parity of the group that has ended.
@@ -203,6 +227,9 @@ func (s *parityStream) finish(set *Set) error {
 	}
 	if s.file != nil {
 		s.file.to.Close()
+	}
+	for i := range s.lent {
+		s.giveBack(i)
 	}
 	if s.failed != nil {
 		return s.failed

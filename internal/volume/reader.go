@@ -152,12 +152,10 @@ func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 			return read, io.EOF
 		}
 		s := r.at(off)
-		inside := off - s.start
-		data, err := r.block(s, inside/manifest.BlockSize)
+		n, err := r.copyBlock(p[read:], s, off-s.start)
 		if err != nil {
 			return read, err
 		}
-		n := copy(p[read:], data[inside%manifest.BlockSize:])
 		read, off = read+n, off+int64(n)
 	}
 	return read, nil
@@ -170,9 +168,18 @@ func (r *Reader) at(off int64) *section {
 	return &r.volumes[i]
 }
 
-// block returns the proven bytes of a volume's block, from the cache or the file.
-func (r *Reader) block(s *section, index int64) ([]byte, error) {
-	return r.Block(s.first + index)
+// copyBlock copies proven bytes of a file from offset off on to p, up to the
+// end of the block, and returns how many. A block that p takes whole is not kept.
+func (r *Reader) copyBlock(p []byte, s *section, off int64) (int, error) {
+	number, inside := s.first+off/manifest.BlockSize, off%manifest.BlockSize
+	if size := r.blockSize(number); inside == 0 && int64(len(p)) >= size {
+		return int(size), r.fill(number, p[:size])
+	}
+	data, err := r.Block(number)
+	if err != nil {
+		return 0, err
+	}
+	return copy(p, data[inside:]), nil
 }
 
 // Block returns the proven bytes of a block by its number in blocks.bin. They
@@ -180,12 +187,17 @@ func (r *Reader) block(s *section, index int64) ([]byte, error) {
 func (r *Reader) Block(number int64) ([]byte, error) {
 	return r.blocks.Get(number, func() ([]byte, error) {
 		data := make([]byte, r.blockSize(number))
-		err := r.read(number, data)
-		if err != nil && r.mender.parity != nil {
-			err = r.mend(number, data)
-		}
-		return data, err
+		return data, r.fill(number, data)
 	})
+}
+
+// fill reads a block into data, which has the block's size, or makes it again.
+func (r *Reader) fill(number int64, data []byte) error {
+	err := r.read(number, data)
+	if err != nil && r.mender.parity != nil {
+		err = r.mend(number, data)
+	}
+	return err
 }
 
 // locate returns the file that has a block.

@@ -45,7 +45,8 @@ type Set struct {
 }
 
 // Writer writes a space as volumes. Hashing and writing run side by side, over
-// at most 16 MiB of blocks under way. A Writer serves one goroutine.
+// at most 16 MiB of blocks under way (40 MiB more with Protect). A Writer serves
+// one goroutine.
 type Writer struct {
 	layout Layout
 	create func(name string) (io.WriteCloser, error)
@@ -88,7 +89,7 @@ func NewWriter(layout Layout, create func(name string) (io.WriteCloser, error)) 
 	if layout.Size < manifest.BlockSize || layout.Size%manifest.BlockSize != 0 {
 		return nil, fmt.Errorf("volume size %d: want a positive multiple of %d bytes", layout.Size, int64(manifest.BlockSize))
 	}
-	w := &Writer{layout: layout, create: create, free: make(chan *block, underWay), sum: new(twosum.Hash)}
+	w := &Writer{layout: layout, create: create, free: make(chan *block, underWay+streamBlocks), sum: new(twosum.Hash)}
 	w.set.Sums = manifest.Sums{}
 	w.wrote.L = &w.mu
 	for range underWay {
