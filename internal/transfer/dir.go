@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -21,7 +22,7 @@ type Dir struct{ place place }
 // that are missing, and refuses a path that is something else.
 func NewDir(path string) (*Dir, error) {
 	path = filepath.Clean(path)
-	if err := os.MkdirAll(path, 0o755); err != nil {
+	if err := makeFolder(path); err != nil {
 		return nil, err
 	}
 	p, err := openPlace(path)
@@ -29,6 +30,29 @@ func NewDir(path string) (*Dir, error) {
 		return nil, err
 	}
 	return &Dir{p}, nil
+}
+
+// makeFolder makes a folder, and those above it, durable one by one: on FAT, a
+// power cut before that leaves a folder that nobody can read.
+func makeFolder(path string) error {
+	err := os.Mkdir(path, 0o755)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeFolder(filepath.Dir(path)); err != nil {
+			return err
+		}
+		err = os.Mkdir(path, 0o755)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil // whatever it is, opening it as a folder tells
+	}
+	if err != nil {
+		return err
+	}
+	above, err := openPlace(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return above.sync()
 }
 
 // Create returns a writer of the file of that name. The bytes go straight to
@@ -56,7 +80,12 @@ func (d *Dir) Create(name string) (io.WriteCloser, error) {
 		return nil, err
 	}
 	w := newFile(d.place, name, f)
-	w.old = old
+	if w.old = old; old != nil {
+		w.reserved = old.size
+		if err := d.place.trim(f, old.size); err != nil {
+			w.fail("truncating", err)
+		}
+	}
 	return w, nil
 }
 
@@ -158,6 +187,7 @@ func openNew(dirfd int, name string) (*os.File, error) {
 // replace writes data to f and puts it in the place of name. The second Sync
 // is for vfat, which marks the file dirty again when it is renamed.
 func (d *Dir) replace(f *os.File, name string, data []byte) error {
+	d.place.reserve(f, 0, int64(len(data)))
 	if _, err := f.Write(data); err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type file struct {
 	old   *standing // what the file holds from an earlier attempt; nil: nothing
 
 	size, kicked, synced int64 // written, handed to write-back, and to fdatasync
+	reserved             int64 // see place.reserve
 
 	flush chan struct{} // one token a background fdatasync: at most one runs
 	wg    sync.WaitGroup
@@ -55,6 +56,9 @@ func (w *file) Write(b []byte) (int, error) {
 		w.size += int64(len(b))
 		w.kicked, w.synced = w.kicked+int64(len(b)), w.synced+int64(len(b))
 		return len(b), nil
+	}
+	if end := w.size + int64(len(b)); end > w.reserved {
+		w.reserved = w.place.reserve(w.f, w.size, end)
 	}
 	written := 0
 	for len(b) > 0 {
@@ -80,7 +84,7 @@ func (w *file) Close() error {
 	if was {
 		return &fs.PathError{Op: "closing", Path: w.path(), Err: fs.ErrClosed}
 	}
-	if w.failed() == nil && w.old != nil && w.old.size > w.size {
+	if w.failed() == nil && (w.old != nil && w.old.size > w.size || w.place.fat) {
 		if err := w.f.Truncate(w.size); err != nil {
 			w.fail("truncating", err)
 		}

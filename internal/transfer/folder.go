@@ -25,6 +25,7 @@ var ErrGone = errors.New("no longer on the same device (was the medium removed?)
 type place struct {
 	path string
 	dev  uint64
+	fat  bool // the file system is FAT
 }
 
 func openPlace(path string) (place, error) {
@@ -37,7 +38,7 @@ func openPlace(path string) (place, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return place{}, &fs.PathError{Op: "opening", Path: path, Err: err}
 	}
-	return place{path: path, dev: uint64(st.Dev)}, nil
+	return place{path: path, dev: uint64(st.Dev), fat: isFAT(fd)}, nil
 }
 
 // open returns the folder itself, having found that it is still the same. A

@@ -46,10 +46,12 @@ func (d *Dir) Mend(ctx context.Context, f File, show progress.Sink) (written int
 }
 
 func (f *dirFile) mend(ctx context.Context, src File, old *standing, task progress.Task) (written int64, err error) {
-	if size, err := f.size(); err != nil || size > src.Size {
-		if err = errors.Join(err, f.truncate(src.Size)); err != nil {
-			return 0, err
-		}
+	size, err := f.size()
+	if err != nil {
+		return 0, err
+	}
+	if err := f.truncate(min(size, src.Size)); err != nil {
+		return 0, err
 	}
 	b := make([]byte, mendStep)
 	for off := int64(0); off < src.Size; off += mendStep {
@@ -64,8 +66,8 @@ func (f *dirFile) mend(ctx context.Context, src File, old *standing, task progre
 			return written, &sourceError{err}
 		}
 		if !old.holds(part, off) {
-			if _, err := f.WriteAt(part, off); err != nil {
-				return written, f.named("writing", err)
+			if err := f.writeAt(part, off); err != nil {
+				return written, err
 			}
 			if written += int64(len(part)); written%syncEvery == 0 {
 				if err := f.named("syncing", f.Sync()); err != nil {

@@ -130,8 +130,8 @@ func (h *host) options(m machine, disks int) string {
 	for i := range disks {
 		nodes = append(nodes, m.nodes[:len(m.nodes)-1]+string(m.nodes[len(m.nodes)-1]+byte(i)))
 	}
-	s := fmt.Sprintf("airlock.fs=%s airlock.disks=%s airlock.points=%d airlock.seed=%d",
-		strings.Join(m.fs, ","), strings.Join(nodes, ","), h.points, h.seed)
+	s := fmt.Sprintf("airlock.fs=%s airlock.disks=%s airlock.points=%d airlock.seed=%d airlock.brief=%t airlock.run=%s",
+		strings.Join(m.fs, ","), strings.Join(nodes, ","), h.points, h.seed, h.brief, strings.ReplaceAll(h.only, " ", "_"))
 	if m.hot {
 		s += " airlock.stick=/dev/sda"
 	}

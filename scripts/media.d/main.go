@@ -39,6 +39,8 @@ type host struct {
 	points int
 	seed   int64
 	limit  time.Duration // of each machine
+	brief  bool
+	only   string // part of the names of the scenarios to run
 	show   bool
 
 	initrd  map[string]string // file of each kind of machine's modules and programs
@@ -54,7 +56,9 @@ func run(ctx context.Context, args []string) (err error) {
 	flags.Int64Var(&h.seed, "seed", time.Now().Unix(), "of the points")
 	flags.DurationVar(&h.limit, "limit", 10*time.Minute, "`time` after which a machine is given up")
 	flags.StringVar(&h.bin, "bin", "bin", "`folder` of bundle and unbundle")
-	flags.StringVar(&only, "only", "uml,qemu", "`machines` to start")
+	flags.StringVar(&only, "machines", "uml,qemu", "`kinds` to start")
+	flags.BoolVar(&h.brief, "brief", false, "leave out scenarios that others nearly cover")
+	flags.StringVar(&h.only, "run", "", "run scenarios with this `text` in their names only")
 	flags.BoolVar(&h.show, "v", false, "show what the machines print")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -137,7 +137,7 @@ func (g *guest) afterCut(run runner, t *tally) error {
 	case o.code == 0:
 		whole = true
 		t.whole++
-	case o.code == 4 && serr != nil, o.code == 1 && o.said("no such file"):
+	case o.code == 4 && serr != nil, o.code == 1: // nothing, or nothing that can be read
 	default:
 		return fmt.Errorf("what is left is taken for a bundle: %s", o.short())
 	}
