@@ -108,6 +108,9 @@ func (e *Encoder) Match(page []byte, address int64) (*Plan, error) {
 	e.matcher.run(e, page)
 	e.matcher.plan(plan)
 	e.follow(address + int64(len(page)))
+	if !plan.pays() {
+		return &Plan{page: page, zstd: e.zstd}, nil
+	}
 	return plan, nil
 }
 
