@@ -274,21 +274,6 @@ func (s *small) encode(plain *encoder, data []byte) (func() encoded, error) {
 	}, nil
 }
 
-// Estimate returns how many bytes a page of at most FrameSize bytes would take
-// as a frame. It changes nothing.
-func (w *Writer) Estimate(page []byte) (int, error) {
-	// The address is behind all that is known, so that any of it may be copied.
-	plan, err := w.small.encoder.Match(page, w.small.next*FrameSize)
-	if err != nil {
-		return 0, err
-	}
-	plain, _ := w.encoder.encode(page)
-	if frame := plan.Marshal(); len(frame) > 0 {
-		return min(len(frame), len(plain)), nil
-	}
-	return len(plain), nil
-}
-
 // prove returns a delta frame after data was made of it again.
 func (s *small) prove(frame, data []byte) encoded {
 	again, err := s.decoders.decode(Delta, frame, int64(len(data)), s)

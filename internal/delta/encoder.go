@@ -16,7 +16,7 @@ type Limits struct {
 
 // votesWanted is how many samples of a page must be found in a source page,
 // and in no page chosen before it, to make reading it worth while.
-const votesWanted = 8
+const votesWanted = 64
 
 // followed is the votes for the page on which the page before ended.
 const followed = 16
