@@ -16,8 +16,12 @@ const (
 	maxNeeded  = 256 // pages, or literals of some, that have to be decoded for one frame
 )
 
-// cachedPages is how many decoded pages a reader and its bases keep: 64 MiB.
-const cachedPages = 32
+// cachedBytes is how many bytes of decoded pages a reader and its bases keep,
+// and so does a small Writer.
+const cachedBytes = 64 << 20
+
+// pageWeight is what keeping a page takes; one without bytes is not for free.
+func pageWeight(page []byte) int { return len(page) + 1<<10 }
 
 // pageKey names a page by the reader whose own it is, or what is new in it.
 type pageKey struct {

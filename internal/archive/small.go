@@ -127,7 +127,7 @@ type small struct {
 }
 
 func newSmall(space io.ReaderAt, bases *Bases, memory int) (*small, error) {
-	s := &small{bases: bases, space: space, index: delta.NewIndex(memory), cache: lru.New[int64, []byte](cachedPages)}
+	s := &small{bases: bases, space: space, index: delta.NewIndex(memory), cache: lru.NewWeighted[int64](cachedBytes, pageWeight)}
 	s.more.L = &s.mu
 	var err error
 	if s.decoders, err = newDecoders(runtime.GOMAXPROCS(0)); err != nil {
