@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -22,11 +23,15 @@ type creation struct {
 	out        string
 	estimate   bool
 	volumeSize string
+	media      string
 	packing    packing
+	parity     protection
 	key        signing
 	from       places
 	sftp       commands.SFTP
 	output     commands.Output
+
+	several func(out string, volumes []manifest.Volume) string // how it travels further
 }
 
 func createCommand(env *cli.Env) *cobra.Command {
@@ -54,7 +59,10 @@ Only pinned images are packed. To pin: bundle lock.`,
 	f := cmd.Flags()
 	f.StringVarP(&c.out, "output", "o", "", "`OUT`: a folder, an sftp:// URL, a .tar file, or - for standard output")
 	f.StringVar(&c.volumeSize, "volume-size", "", "`SIZE` of a volume at most, such as 700MB (default 4092MiB; 64MiB in a tar)")
+	addMedium(cmd, &c.media)
+	cmd.MarkFlagsMutuallyExclusive("media", "volume-size")
 	c.packing.add(cmd)
+	c.parity.add(cmd)
 	f.BoolVar(&c.estimate, "estimate", false, "tell about how many bytes and how long each --pack would take, and write nothing")
 	c.key.add(cmd)
 	c.from.add(cmd)
@@ -78,15 +86,22 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	size, err := volumeSize(c.volumeSize, c.out)
+	onto, err := c.creationMedium()
 	if err != nil {
+		return err
+	}
+	parity, err := c.parity.read(c.out)
+	if err != nil {
+		return err
+	}
+	if onto.volume, err = c.parity.volumeSize(parity, onto.volume, c); err != nil {
 		return err
 	}
 	if err := checkFree(c.out); err != nil {
 		return err
 	}
-	c.from.spool = spoolFor(c.out)
-	if err := c.from.open(base); err != nil {
+	c.from.spool, c.from.quiet = spoolFor(c.out), c.output.Quiet
+	if err := c.from.open(cmd, base); err != nil {
 		return err
 	}
 	defer c.from.close()
@@ -102,22 +117,35 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if rel.Sequence == 0 {
 		rel.Sequence = uint64(max(created.Unix(), 1))
 	}
-	contents, err := create.Collect(cmd.Context(), rel)
+	contents, err := collect(cmd.Context(), env, rel)
 	if err != nil {
 		return err
 	}
-	o := create.Options{VolumeSize: size, Signatures: []create.Signature{signature}, Spool: c.from.spool}
+	o := create.Options{VolumeSize: onto.volume, Parity: parity, Signatures: []create.Signature{signature}, Spool: c.from.spool}
 	bases, err := c.packing.options(env, &o, c.out)
 	if err != nil {
 		return err
 	}
 	defer bases()
+	c.several = onto.several
 	return c.write(cmd, env, contents, o)
+}
+
+// collect is create.Collect that tells what is left out.
+func collect(ctx context.Context, env *cli.Env, rel create.Release) (*create.Contents, error) {
+	contents, err := create.Collect(ctx, rel)
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range contents.Notes() {
+		fmt.Fprintf(env.Stderr, "bundle: note: %s\n", cli.Printable(note))
+	}
+	return contents, nil
 }
 
 // write writes the bundle and tells of it.
 func (c *creation) write(cmd *cobra.Command, env *cli.Env, contents *create.Contents, o create.Options) error {
-	target, err := c.openTarget(cmd, env, contents.MaxBundleSize())
+	target, err := c.openTarget(cmd, env, contents.MaxSize(o))
 	if err != nil {
 		return err
 	}
@@ -144,7 +172,8 @@ type created struct {
 	Root    manifest.Digest `json:"root"`
 	Images  int             `json:"images"`
 	Volumes int             `json:"volumes"`
-	Bytes   int64           `json:"bytes"` // of the volumes
+	Bytes   int64           `json:"bytes"`            // of the volumes
+	Parity  int64           `json:"parity,omitempty"` // bytes
 	Output  string          `json:"output"`
 	Signer  string          `json:"signer"`
 }
@@ -152,14 +181,24 @@ type created struct {
 func (c *creation) tell(cmd *cobra.Command, env *cli.Env, r *create.Result, t *target, signer string) error {
 	m := r.Manifest
 	if c.output.JSON && c.out != "-" {
-		return commands.PrintJSON(cmd, created{m.Release, m.Version, r.Root, len(m.Images), len(m.Volumes), m.SpaceSize(), c.out, signer})
+		return commands.PrintJSON(cmd, created{m.Release, m.Version, r.Root, len(m.Images), len(m.Volumes), m.SpaceSize(), m.Parity.Size(), c.out, signer})
 	}
 	w := cmd.OutOrStdout()
 	if c.out == "-" {
 		w = env.Stderr
 	}
-	_, err := fmt.Fprintf(w, "%s: %s, %s in %s, signed as %s, root %s\n%s\n",
-		m.Title(), cli.Count(len(m.Images), "image"), cli.Bytes(m.SpaceSize()), cli.Count(len(m.Volumes), "volume"), signer, r.Root, t.farewell)
+	if c.out == "-" && c.output.Quiet {
+		return nil
+	}
+	parity := ""
+	if m.Parity != nil {
+		parity = fmt.Sprintf(" and %s of parity", cli.Bytes(m.Parity.Size()))
+	}
+	_, err := fmt.Fprintf(w, "%s: %s, %s in %s%s, signed as %s, root %s\n%s\n",
+		m.Title(), cli.Count(len(m.Images), "image"), cli.Bytes(m.SpaceSize()), cli.Count(len(m.Volumes), "volume"), parity, signer, r.Root, t.farewell)
+	if more := c.several(c.out, m.Large()); more != "" && err == nil {
+		_, err = io.WriteString(env.Stderr, more)
+	}
 	return err
 }
 

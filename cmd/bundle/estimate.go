@@ -28,8 +28,8 @@ func (c *creation) runEstimate(cmd *cobra.Command, env *cli.Env, args []string) 
 		return err
 	}
 	defer closeBases()
-	c.from.spool = spoolFor(c.out)
-	if err := c.from.open(base); err != nil {
+	c.from.spool, c.from.quiet = spoolFor(c.out), c.output.Quiet
+	if err := c.from.open(cmd, base); err != nil {
 		return err
 	}
 	defer c.from.close()
@@ -37,7 +37,7 @@ func (c *creation) runEstimate(cmd *cobra.Command, env *cli.Env, args []string) 
 	if err != nil {
 		return err
 	}
-	contents, err := create.Collect(cmd.Context(), rel)
+	contents, err := collect(cmd.Context(), env, rel)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ or the first digits of its root.
 The list lies in ~/.local/state/airlock/history.jsonl. It proves nothing: a base
 is verified whichever way it is named.`,
 		Example: "  bundle history\n  bundle history --json",
-		Args:    cobra.NoArgs,
+		Args:    cli.Args(),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return showHistory(cmd, env, asJSON) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")

@@ -16,6 +16,7 @@ import (
 
 	"airlock/internal/cli"
 	"airlock/internal/commands"
+	"airlock/internal/create"
 )
 
 // escape is what a hostile name would do to a terminal: set its title, clear
@@ -27,7 +28,7 @@ func output(t *testing.T, args ...string) (code int, printed string) {
 	t.Helper()
 	var both bytes.Buffer
 	env := &cli.Env{Args: args, Stdin: strings.NewReader(""), Stdout: &both, Stderr: &both, Now: time.Now}
-	code = cli.Run(t.Context(), env, commands.Classes(), root(env))
+	code = cli.Run(t.Context(), env, commands.Classes(create.ErrRejected), root(env))
 	return code, both.String()
 }
 

@@ -54,6 +54,9 @@ func (s *signing) load(ctx context.Context, env *cli.Env) (*trust.Key, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, cli.Hint(fmt.Errorf("no signing key: %w", err), "make one with `bundle keygen`, or name yours: --key FILE or --agent-key KEY")
 	}
+	if errors.Is(err, commands.ErrNoPassphrase) {
+		return nil, cli.Hint(err, "load the key into ssh-agent and sign through that: ssh-add %s; then, instead of --key, --agent-key %s.pub", cli.Quote(path), cli.Quote(path))
+	}
 	return key, err
 }
 
@@ -71,6 +74,9 @@ func agentKey(selector string) (*trust.Key, error) {
 
 func newPassphrase(ctx context.Context, env *cli.Env) ([]byte, error) {
 	first, err := commands.AskSecret(ctx, env, "Passphrase for the new key: ")
+	if errors.Is(err, commands.ErrNoPassphrase) {
+		return nil, cli.Hint(err, "run this on a terminal, or make the key with: ssh-keygen -t ed25519 -f FILE")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -10,30 +10,71 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/crypto/ssh"
 
 	"airlock/internal/cli"
+	"airlock/internal/commands"
 	"airlock/internal/manifest"
 	"airlock/internal/trust"
 )
 
 func keygenCommand(env *cli.Env) *cobra.Command {
 	var path, as string
-	var encrypt bool
+	var encrypt, show bool
 	cmd := &cobra.Command{
 		Use:   "keygen",
 		Short: "Make a signing key for who has none",
 		Long: `Makes an Ed25519 key in OpenSSH's format, to be used by bundle, ssh-keygen and
 ssh-agent alike, and prints the line that makes the isolated side trust it. A
-file that is there is never overwritten.`,
+file that is there is never overwritten. With --show it makes nothing, and prints
+that line again for a key that is there.`,
 		Example: `  bundle keygen > ana.allowed_signers
-  bundle keygen --key ~/keys/release --as ana --encrypt`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return keygen(cmd, env, path, as, encrypt) },
+  bundle keygen --key ~/keys/release --as ana --encrypt
+  bundle keygen --show > ana.allowed_signers`,
+		Args: cli.Args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if show {
+				return showKey(cmd, env, path, as)
+			}
+			return keygen(cmd, env, path, as, encrypt)
+		},
 	}
 	cmd.Flags().StringVar(&path, "key", "", "`FILE` to write the key to (default "+defaultKeyForHelp+")")
 	addAs(cmd, &as)
+	cmd.Flags().BoolVar(&show, "show", false, "make no key: print the line of the one that is there")
 	cmd.Flags().BoolVar(&encrypt, "encrypt", false, "protect the key with a passphrase, which is asked for")
+	cmd.MarkFlagsMutuallyExclusive("show", "encrypt")
 	return cmd
+}
+
+// showKey prints the line that makes the isolated side trust a key that is there.
+func showKey(cmd *cobra.Command, env *cli.Env, path, as string) error {
+	path, err := keyPath(path)
+	if err != nil {
+		return err
+	}
+	principal, err := principal(as)
+	if err != nil {
+		return err
+	}
+	public, err := trust.PublicKeyOf(path, func(prompt string) ([]byte, error) { return commands.AskSecret(cmd.Context(), env, prompt) })
+	if errors.Is(err, fs.ErrNotExist) {
+		return cli.Hint(err, "make a key with `bundle keygen`, or name yours: --key FILE")
+	}
+	if err != nil {
+		return err
+	}
+	return printLine(cmd, env, principal, public)
+}
+
+func printLine(cmd *cobra.Command, env *cli.Env, principal string, public ssh.PublicKey) error {
+	line, err := trust.AllowedSignersLine(principal, manifest.Namespace, public)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(env.Stderr, "bundle: this line, in the isolated side's allowed_signers, makes it trust the key %s:\n", ssh.FingerprintSHA256(public))
+	_, err = fmt.Fprint(cmd.OutOrStdout(), line)
+	return err
 }
 
 func keygen(cmd *cobra.Command, env *cli.Env, path, as string, encrypt bool) error {
@@ -62,14 +103,8 @@ func keygen(cmd *cobra.Command, env *cli.Env, path, as string, encrypt bool) err
 	if err != nil {
 		return err
 	}
-	line, err := trust.AllowedSignersLine(principal, manifest.Namespace, key.PublicKey())
-	if err != nil {
-		return err
-	}
 	fmt.Fprintf(env.Stderr, "bundle: wrote the key to %s (keep it secret) and %s.pub\n", path, path)
-	fmt.Fprintf(env.Stderr, "bundle: this line, in the isolated side's allowed_signers, makes it trust the key %s:\n", key.Fingerprint())
-	_, err = fmt.Fprint(cmd.OutOrStdout(), line)
-	return err
+	return printLine(cmd, env, principal, key.PublicKey())
 }
 
 func writeKey(path string, private, public []byte) error {
@@ -82,7 +117,7 @@ func writeKey(path string, private, public []byte) error {
 	}
 	if err := writeNew(path, private, 0o600); err != nil {
 		if errors.Is(err, fs.ErrExist) {
-			return cli.Hint(err, "this key can be used as it is; for another one name another file: --key FILE")
+			return cli.Hint(err, "this key can be used as it is, and bundle keygen --show --key %s prints its line again; for another one name another file: --key FILE", cli.Quote(path))
 		}
 		return err
 	}

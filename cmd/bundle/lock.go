@@ -39,6 +39,10 @@ With images on the command line it prints each with its digest, for create.`,
 }
 
 func lock(cmd *cobra.Command, env *cli.Env, path string, from *places) error {
+	lockPath := release.LockPath(path)
+	if err := transfer.CheckName(filepath.Base(lockPath)); err != nil {
+		return cli.Hint(cli.Usagef("the lock's name: %s", err), "give the release file a name such as release.yaml")
+	}
 	f, err := release.Read(path)
 	if err != nil {
 		return err
@@ -59,7 +63,6 @@ func lock(cmd *cobra.Command, env *cli.Env, path string, from *places) error {
 	if err != nil {
 		return err
 	}
-	lockPath := release.LockPath(path)
 	dir, err := transfer.NewDir(filepath.Dir(lockPath))
 	if err != nil {
 		return err
@@ -98,7 +101,7 @@ func lockImages(cmd *cobra.Command, images []string, from *places) error {
 // resolve asks for the digest of every image. Paths are taken from base.
 func resolve(cmd *cobra.Command, refs []release.Ref, from *places, base string) ([]manifest.Digest, error) {
 	from.spool = "."
-	if err := from.open(base); err != nil {
+	if err := from.open(cmd, base); err != nil {
 		return nil, err
 	}
 	defer from.close()

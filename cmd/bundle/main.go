@@ -5,6 +5,7 @@ package main
 import (
 	"airlock/internal/cli"
 	"airlock/internal/commands"
+	"airlock/internal/create"
 )
 
-func main() { cli.Main(commands.Classes(), root) }
+func main() { cli.Main(commands.Classes(create.ErrRejected), root) }

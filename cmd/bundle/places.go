@@ -28,6 +28,7 @@ type places struct {
 	dockerHost string
 
 	client  *registry.Client
+	quiet   bool
 	base    string // folder that relative paths are taken from
 	spool   string // folder for what has to be spooled
 	mu      sync.Mutex
@@ -45,9 +46,9 @@ func addDockerHost(cmd *cobra.Command, host *string) {
 
 // open makes the places usable. Paths in references are taken from the folder
 // base; spool is where a docker save stream is kept while it is read.
-func (p *places) open(base string) (err error) {
+func (p *places) open(cmd *cobra.Command, base string) (err error) {
 	p.base = base
-	p.client, err = p.registries.Client()
+	p.client, err = p.registries.Client(cmd, p.quiet)
 	return err
 }
 
@@ -89,7 +90,7 @@ func (p *places) source(ctx context.Context, ref release.Ref) (create.Source, er
 func (p *places) fromDaemon(ctx context.Context, ref release.Ref) (create.Source, error) {
 	engine, err := daemon.Open(ctx, p.dockerHost)
 	if err != nil {
-		return nil, err
+		return nil, commands.DockerHint(err)
 	}
 	p.keep(engine)
 	saved, err := engine.Save(ctx, ref.Name, p.spool, progress.Discard)

@@ -22,6 +22,11 @@ import (
 type sending struct {
 	to       []string
 	readBack bool
+	span     bool
+	anew     bool
+	replace  bool
+	media    string
+	answer   answering
 	sftp     commands.SFTP
 	output   commands.Output
 }
@@ -34,12 +39,25 @@ func sendCommand(env *cli.Env) *cobra.Command {
 		Long: `Copies a bundle so that it cannot get lost on the way: what is whole at the
 destination stays, what was cut goes on where it stopped, SHA256SUMS comes last.
 A folder is read back past the page cache before it is called safe to remove.
-Several destinations are served one after the other, each with its own result.
-BUNDLE is a folder or a tar file; a destination is a folder or
-sftp://[user@]host[:port]/folder.`,
+A place that has another bundle on it, or a part of one, is refused; --replace
+removes that one first. Several destinations are served one after the other, each with its own result.
+BUNDLE is a folder or a tar file; a destination is a folder,
+sftp://[user@]host[:port]/folder, or - for a tar stream on standard output, which
+may be sent as often as it takes: unbundle receive - DIR keeps what came.
+
+With --span, a bundle that is larger than one stick is spread over several, each
+with whole volumes and all small files: the destinations named take one part
+each, and the next stick is asked for. It goes on with any of the sticks after
+a cut, and with the next one in another run.
+
+With --answer only the blocks go that a request of unbundle repair asks for, as
+one file, each proven: to a folder, a server, a new file, or - for standard
+output.`,
 		Example: `  bundle send out /media/usb
-  bundle send out sftp://courier@far.example/releases/shop-1.4.0 --limit-rate 5MB/s`,
-		Args: cobra.MinimumNArgs(1),
+  bundle send --span out /media/usb
+  bundle send out sftp://courier@far.example/releases/shop-1.4.0 --limit-rate 5MB/s
+  bundle send out /media/usb --answer lost.txt --trust allowed_signers`,
+		Args: cli.Args("BUNDLE…"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.run(cmd, env, args[0], append(args[1:], s.to...))
 		},
@@ -47,6 +65,11 @@ sftp://[user@]host[:port]/folder.`,
 	f := cmd.Flags()
 	f.StringSliceVar(&s.to, "to", nil, "another `DESTINATION`")
 	f.BoolVar(&s.readBack, "read-back", false, "read back from SFTP servers too, which costs the way back")
+	f.BoolVar(&s.span, "span", false, "spread the bundle over several sticks, each with a part of the volumes")
+	f.BoolVar(&s.anew, "anew", false, "with --span: forget which sticks earlier runs have written, and plan anew")
+	f.BoolVar(&s.replace, "replace", false, "remove another bundle, or what is left of one, from the folders first")
+	addMedium(cmd, &s.media)
+	s.answer.add(cmd)
 	s.sftp.Add(cmd)
 	s.output.Add(cmd)
 	return cmd
@@ -55,6 +78,7 @@ sftp://[user@]host[:port]/folder.`,
 // sent is send's result at one destination, for programs.
 type sent struct {
 	Destination string `json:"destination"`
+	Stick       string `json:"stick,omitempty"` // such as "stick 2 of 3"
 	Outcome     string `json:"outcome,omitempty"`
 	Error       string `json:"error,omitempty"`
 }
@@ -62,6 +86,9 @@ type sent struct {
 func (s *sending) run(cmd *cobra.Command, env *cli.Env, path string, to []string) error {
 	if len(to) == 0 {
 		return cli.Usagef("where to? name a folder or an sftp:// URL")
+	}
+	if s.answer.request != "" {
+		return s.answer.run(cmd, env, s, path, to)
 	}
 	files, err := commands.OpenBundle(cmd, path, ".")
 	if err != nil {
@@ -73,6 +100,15 @@ func (s *sending) run(cmd *cobra.Command, env *cli.Env, path string, to []string
 		return commands.AsIncomplete(err, path)
 	}
 	b := &journey.Bundle{Texts: texts, Files: files}
+	if to[0] == "-" {
+		return s.stream(cmd, env, b, to)
+	}
+	if s.span {
+		return s.spread(cmd, env, path, b, to)
+	}
+	if s.anew {
+		return cli.Usagef("--anew goes with --span")
+	}
 	show, stop := cli.Progress(env.Stderr, s.output.Quiet)
 	var results []sent
 	var failed []error
@@ -112,60 +148,116 @@ func (s *sending) send(ctx context.Context, env *cli.Env, b *journey.Bundle, pla
 		return journey.Written, err
 	}
 	sender := transfer.Sender{Journal: journal, Progress: show}
-	to, there, err := openPlace(ctx, env, &s.sftp, place)
+	onto, err := parseMedium(s.media)
 	if err != nil {
 		return journey.Written, err
 	}
-	if server, ok := to.(*transfer.Server); ok {
-		defer server.Close()
-	} else if err := checkRoom(place, b); err != nil {
+	if err := onto.fits(b.Texts.Manifest.Large()); err != nil {
 		return journey.Written, err
 	}
-	outcome, err := b.Send(ctx, to, there, sender)
-	if err != nil || (commands.IsURL(place) && !s.readBack) {
-		return outcome, err
+	if commands.IsURL(place) {
+		return s.toServer(ctx, env, b, place, sender)
 	}
-	return journey.ReadBack(ctx, to, b.Texts.Sums(), show)
+	if _, err := checkPlace(place, 0); err != nil {
+		return journey.Written, err
+	}
+	to, there, err := s.replacing(b, place)
+	if err != nil {
+		return journey.Written, err
+	}
+	if err := checkRoom(place, b, onto, there); err != nil {
+		return journey.Written, err
+	}
+	if outcome, err := b.Send(ctx, to, there, sender); err != nil {
+		return outcome, explainOther(err)
+	}
+	outcome, err := b.ReadBack(ctx, to, sender)
+	return outcome, explainChanged(err)
 }
 
-// openPlace opens a folder or a server to write to, and what is there.
-func openPlace(ctx context.Context, env *cli.Env, sftp *commands.SFTP, place string) (journey.Place, fs.FS, error) {
-	if commands.IsURL(place) {
-		server, err := sftp.Dial(ctx, env, place)
-		if err != nil {
-			return nil, nil, err
-		}
-		return server, server.Files(), nil
+func (s *sending) toServer(ctx context.Context, env *cli.Env, b *journey.Bundle, place string, sender transfer.Sender) (journey.Outcome, error) {
+	server, err := s.sftp.Dial(ctx, env, place)
+	if err != nil {
+		return journey.Written, err
 	}
+	defer server.Close()
+	outcome, err := b.Send(ctx, server, server.Files(), sender)
+	if err == nil && !s.readBack {
+		b.Settle(server, sender)
+	}
+	if err != nil || !s.readBack {
+		return outcome, err
+	}
+	return b.ReadBack(ctx, server, sender)
+}
+
+// replacing opens a folder to send the bundle to, and what is there. Another
+// bundle there is removed first if that was asked for.
+func (s *sending) replacing(b *journey.Bundle, place string) (*transfer.Dir, *transfer.Folder, error) {
 	dir, err := transfer.NewDir(place)
 	if err != nil {
 		return nil, nil, err
 	}
 	there, err := transfer.OpenDir(place)
-	return dir, there, err
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := b.Look(there); errors.Is(err, journey.ErrOther) && s.replace {
+		return dir, there, journey.Clear(dir, there)
+	} else if err != nil {
+		return nil, nil, explainOther(err)
+	}
+	return dir, there, nil
+}
+
+func explainOther(err error) error {
+	if errors.Is(err, journey.ErrOther) {
+		return cli.Hint(err, "choose another folder, or add --replace to have the other bundle removed there first")
+	}
+	return err
 }
 
 // checkRoom refuses a folder that cannot take a bundle, before anything is
-// written. What an earlier run has left there counts as free.
-func checkRoom(place string, b *journey.Bundle) error {
+// written. What an earlier run has left there of it counts as free.
+func checkRoom(place string, b *journey.Bundle, onto medium, there fs.FS) error {
 	m, err := transfer.MediumOf(place)
 	if err != nil {
 		return err
 	}
-	var sizes []int64
-	for _, v := range b.Texts.Manifest.Volumes {
-		if _, err := os.Stat(filepath.Join(place, v.Name)); err != nil {
-			sizes = append(sizes, v.Size)
-		}
+	have, err := b.Look(there)
+	if err != nil {
+		return err
 	}
-	return m.Fits(sizes...)
+	sizes, err := b.SmallSizes()
+	if err != nil {
+		return err
+	}
+	for _, v := range b.Texts.Manifest.Large() {
+		sizes = append(sizes, v.Size)
+	}
+	if onto.capacity > 0 && total(sizes) > onto.room() {
+		err = fmt.Errorf("%s has %s, and %s has room for %s", b.Texts.Manifest.Title(), cli.Bytes(total(sizes)), onto, cli.Bytes(onto.room()))
+	} else {
+		m.Free += have.Bytes()
+		err = m.Fits(sizes...)
+	}
+	if errors.Is(err, transfer.ErrTooLarge) {
+		return cli.Hint(err, "volumes are cut when a bundle is made: bundle create --media fat32 …")
+	}
+	return cli.Hint(err, "make room, choose another place, or spread the bundle over several sticks: bundle send --span …")
 }
 
 // openJournal opens the folder that remembers what is durable elsewhere.
 func openJournal() (*transfer.Journal, error) {
-	home, err := os.UserHomeDir()
+	path, err := stateFolder("journal")
 	if err != nil {
 		return nil, err
 	}
-	return transfer.OpenJournal(filepath.Join(home, ".local", "state", "airlock", "journal"))
+	return transfer.OpenJournal(path)
+}
+
+// stateFolder is where this program keeps what it has to remember.
+func stateFolder(name string) (string, error) {
+	home, err := os.UserHomeDir()
+	return filepath.Join(home, ".local", "state", "airlock", name), err
 }

@@ -10,6 +10,7 @@ import (
 	"airlock/internal/commands"
 	"airlock/internal/create"
 	"airlock/internal/inspect"
+	"airlock/internal/journey"
 	"airlock/internal/manifest"
 	"airlock/internal/media"
 	"airlock/internal/transfer"
@@ -23,7 +24,7 @@ func signCommand(env *cli.Env) *cobra.Command {
 		Long: `Adds a second person's signature: one small file beside the others, while
 nothing of what is there changes. It shows what you sign. BUNDLE is a folder.`,
 		Example: "  bundle sign /media/usb --as bo --key ~/.ssh/id_ed25519",
-		Args:    cobra.ExactArgs(1),
+		Args:    cli.Args("BUNDLE"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return sign(cmd, env, args[0], &key) },
 	}
 	key.add(cmd)
@@ -66,6 +67,22 @@ func sign(cmd *cobra.Command, env *cli.Env, path string, key *signing) error {
 	if err := create.Sign(dir, sums, signature); err != nil {
 		return err
 	}
+	if err := copyTexts(dir, path); err != nil {
+		return err
+	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "signed %s as %s\n", report.Root, signature.Principal)
 	return err
+}
+
+// copyTexts brings copy.tar up to date, which a bundle with parity has.
+func copyTexts(dir *transfer.Dir, path string) error {
+	files, err := transfer.OpenDir(path)
+	if err != nil {
+		return err
+	}
+	texts, err := manifest.Read(files)
+	if err != nil {
+		return err
+	}
+	return (&journey.Bundle{Texts: texts, Files: files}).Copy(dir)
 }

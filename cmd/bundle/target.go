@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -39,6 +40,9 @@ func checkFree(out string) error {
 			return cli.Hint(fmt.Errorf("%q: %w", out, fs.ErrExist), "choose another file, or remove this one")
 		}
 		return nil
+	}
+	if info, err := os.Stat(out); err == nil && !info.IsDir() {
+		return cli.Usagef("-o %q: is there and no folder; OUT is a folder, an sftp:// URL, a new .tar file, or - for standard output", out)
 	}
 	_, err := os.Lstat(filepath.Join(out, manifest.SumsName))
 	if err == nil {
@@ -131,7 +135,8 @@ func dirTarget(out string) (*target, error) {
 	if err := removeStale(out); err != nil {
 		return nil, err
 	}
-	t := &target{sink: dir, abandon: func() error { return nil }, farewell: "written to " + out}
+	sink := &noting{Dir: dir, put: manifest.Sums{}}
+	t := &target{sink: sink, abandon: func() error { return nil }, farewell: "written to " + out}
 	t.finish = func(ctx context.Context, r *create.Result, show progress.Sink) error {
 		if err := dir.Sync(); err != nil {
 			return err
@@ -140,11 +145,32 @@ func dirTarget(out string) (*target, error) {
 		if err != nil || !medium.Removable {
 			return err
 		}
-		outcome, err := journey.ReadBack(ctx, dir, r.Sums, show)
+		maps.Copy(sink.put, r.Sums)
+		outcome, _, err := journey.ReadBack(ctx, dir, sink.put, show)
 		t.farewell += ", " + outcome.String()
-		return err
+		return explainChanged(err)
 	}
 	return t, nil
+}
+
+// noting is a folder that remembers what small files it was given.
+type noting struct {
+	*transfer.Dir
+	put manifest.Sums
+}
+
+func (n *noting) Put(name string, data []byte) error {
+	n.put[name] = manifest.DigestOf(data)
+	return n.Dir.Put(name, data)
+}
+
+// explainChanged says what to do about a medium that gives back other bytes.
+func explainChanged(err error) error {
+	if errors.Is(err, journey.ErrChanged) {
+		return cli.Hint(err, "run the same command again: what is whole stays, the rest is written anew; "+
+			"if it ends like this once more, check the medium's file system (fsck); if that does not help, it is broken or counterfeit: take another one")
+	}
+	return err
 }
 
 // serverTarget writes straight to an SFTP server.
@@ -171,15 +197,15 @@ func (c *creation) serverTarget(ctx context.Context, env *cli.Env, size int64) (
 	}, nil
 }
 
-// removeStale removes signatures that a run that was broken off has left: they
-// are over other bytes than the ones to come.
+// removeStale removes signatures and copies that a run that was broken off has
+// left: they are over other bytes than the ones to come.
 func removeStale(out string) error {
 	entries, err := os.ReadDir(out)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if _, ok := manifest.SignaturePrincipal(e.Name()); !ok {
+		if _, ok := manifest.SignaturePrincipal(e.Name()); !ok && e.Name() != manifest.CopyName {
 			continue
 		}
 		if err := os.Remove(filepath.Join(out, e.Name())); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"airlock/internal/cli"
 	"airlock/internal/manifest"
+	"airlock/internal/oci"
 	"airlock/internal/release"
 )
 
@@ -45,6 +46,9 @@ func (w *wish) file(images []string) (*release.File, string, error) {
 	if (w.path == "") == (len(images) == 0) {
 		return nil, "", cli.Usagef("what? name either a release file with -f, or images pinned by digest")
 	}
+	if err := w.checkFlags(); err != nil {
+		return nil, "", err
+	}
 	if w.path == "" {
 		f, err := w.fromImages(images)
 		return f, ".", err
@@ -57,6 +61,26 @@ func (w *wish) file(images []string) (*release.File, string, error) {
 		return nil, "", err
 	}
 	return f, filepath.Dir(w.path), w.override(f)
+}
+
+// checkFlags refuses flags that no bundle takes as wrong usage.
+func (w *wish) checkFlags() error {
+	for _, f := range []struct{ name, value string }{{"expires", w.bare.Expires}, {"created", w.created}} {
+		if _, err := manifest.ParseTime(f.value); f.value != "" && err != nil {
+			return cli.Usagef("--%s %q: want a time in UTC such as 2027-01-31T00:00:00Z", f.name, f.value)
+		}
+	}
+	for _, f := range []struct{ name, value string }{{"release", w.bare.Release}, {"version", w.bare.Version}, {"stream", w.bare.Stream}} {
+		if err := manifest.CheckLabel(f.value); f.value != "" && err != nil {
+			return cli.Usagef("--%s %s", f.name, err)
+		}
+	}
+	for _, s := range w.platforms {
+		if _, err := oci.ParsePlatform(s); err != nil {
+			return cli.Usagef("--%s", err)
+		}
+	}
+	return nil
 }
 
 // override lets flags speak before the release file.
@@ -112,7 +136,10 @@ func (w *wish) fromImages(images []string) (*release.File, error) {
 			}
 		}
 	}
-	return &f, f.Check()
+	if err := f.Check(); err != nil {
+		return nil, cli.Usagef("%s", err)
+	}
+	return &f, nil
 }
 
 // labels derives a release's name and version from an image.

@@ -19,6 +19,7 @@ import (
 	"airlock/internal/load"
 	"airlock/internal/manifest"
 	"airlock/internal/media"
+	"airlock/internal/registry"
 	"airlock/internal/transfer"
 )
 
@@ -44,7 +45,8 @@ func loadCommand(env *cli.Env) *cobra.Command {
 		Long: `Proves a bundle and loads its images straight from it: blobs that the
 destination has are not read, names are set last, and the destination is asked
 for its digests afterwards. BUNDLE is a folder (several: the sticks that it is
-spread over), a tar file, sftp://[user@]host[:port]/folder, or - for a tar stream
+spread over, in any order; on a terminal, those that are missing are asked for),
+a tar file, sftp://[user@]host[:port]/folder, or - for a tar stream
 on standard input.
 
 Destinations:
@@ -56,7 +58,7 @@ A name that stands for another image there moves only with --retag.`,
 		Example: `  unbundle load /media/usb --to docker
   unbundle load shop.tar --to registry://registry.far:5000/mirror --dry-run
   unbundle load - --to oci:images < shop.tar`,
-		Args: cobra.MinimumNArgs(1),
+		Args: cli.Args("BUNDLE…"),
 		RunE: func(cmd *cobra.Command, args []string) error { return l.run(cmd, env, args) },
 	}
 	f := cmd.Flags()
@@ -74,7 +76,7 @@ A name that stands for another image there moves only with --retag.`,
 }
 
 func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
-	to, err := l.destination(cmd.Context())
+	to, err := l.destination(cmd)
 	if err != nil {
 		return err
 	}
@@ -85,56 +87,79 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
 	if err != nil {
 		return err
 	}
-	files, err := commands.OpenBundles(cmd, env, &l.sftp, paths, l.spoolDir())
+	open := l.sftp.Opener(cmd, env, l.spoolDir())
+	files, err := commands.OpenSet(open, paths)
 	if err != nil {
 		return err
 	}
 	defer files.Close()
-	bases, err := openBases(l.bases)
+	if err := files.Complete(cmd.Context(), env, open); err != nil {
+		return err
+	}
+	bases, closeBases, err := openBases(l.bases)
 	if err != nil {
 		return err
 	}
+	defer closeBases()
 	blobs, err := archive.OpenOn(files, bases, allowed, env.Now())
 	if err != nil {
-		return commands.AsIncomplete(err, paths[0])
+		return files.Explain(err, "load")
 	}
 	defer blobs.Close()
 	show, stop := cli.Progress(env.Stderr, l.output.Quiet)
 	result, err := load.Run(cmd.Context(), blobs, l.checked(to), load.Options{Retag: l.retag, DryRun: l.dryRun, Progress: show})
 	stop()
+	if partly := (*load.PartlyNamedError)(nil); errors.As(err, &partly) {
+		return cli.Hint(err, "run the same command again: it goes on with the names that are not set; until then %s has a part of this release under its names", l.to)
+	}
 	if errors.Is(err, load.ErrMoves) {
 		return cli.Hint(err, "if that is meant, run the same command with --retag")
 	}
 	if err != nil {
-		return err
+		return files.Explain(err, "load")
 	}
+	commands.NoteRepairs(env, blobs.Space(), paths[0])
 	return l.tell(cmd, env, result, blobs)
 }
 
-// openBases opens the folders and files of bases.
-func openBases(paths []string) ([]fs.FS, error) {
+// openBases opens the folders and files of bases, and returns what closes them.
+func openBases(paths []string) ([]fs.FS, func(), error) {
 	var all []fs.FS
+	var opened []io.Closer
+	closeAll := func() {
+		for _, c := range opened {
+			c.Close()
+		}
+	}
 	for _, path := range paths {
 		files, err := media.Open(path)
 		if err != nil {
-			return nil, err
+			closeAll()
+			return nil, nil, err
 		}
-		all = append(all, files)
+		all, opened = append(all, files), append(opened, files)
 	}
-	return all, nil
+	return all, closeAll, nil
 }
 
 // destination opens what --to names.
-func (l *loading) destination(ctx context.Context) (load.Destination, error) {
+func (l *loading) destination(cmd *cobra.Command) (load.Destination, error) {
 	if l.to == "docker" {
-		return daemon.Open(ctx, l.dockerHost)
+		engine, err := daemon.Open(cmd.Context(), l.dockerHost)
+		if err != nil {
+			return nil, commands.DockerHint(err)
+		}
+		return engine, nil
 	}
 	if where, ok := strings.CutPrefix(l.to, "registry://"); ok && where != "" {
-		client, err := l.registries.Client()
+		client, err := l.registries.Client(cmd, l.output.Quiet)
 		if err != nil {
 			return nil, err
 		}
 		host, prefix, _ := strings.Cut(where, "/")
+		if err := registry.CheckDestination(host, prefix); err != nil {
+			return nil, cli.Usagef("--to %q: %s", l.to, err)
+		}
 		return client.Destination(host, prefix), nil
 	}
 	if dir, ok := strings.CutPrefix(l.to, "oci:"); ok && dir != "" {
@@ -191,11 +216,13 @@ type loaded struct {
 	Version string          `json:"version"`
 	Root    manifest.Digest `json:"root"`
 	DryRun  bool            `json:"dryRun"`
-	To      string          `json:"to"`
-	Read    blobCount       `json:"read"`    // from the bundle, into the destination
-	Present blobCount       `json:"present"` // in the destination already
-	Names   []name          `json:"names"`
-	Notes   []string        `json:"notes,omitempty"`
+	// NeedsRetag says, of a dry run, that the load would be refused without --retag.
+	NeedsRetag bool      `json:"needsRetag,omitempty"`
+	To         string    `json:"to"`
+	Read       blobCount `json:"read"`    // from the bundle, into the destination
+	Present    blobCount `json:"present"` // in the destination already
+	Names      []name    `json:"names"`
+	Notes      []string  `json:"notes,omitempty"`
 }
 
 type blobCount struct {
@@ -216,6 +243,7 @@ func (l *loading) tell(cmd *cobra.Command, env *cli.Env, r *load.Result, blobs *
 		Read:    blobCount{len(p.Reads), load.Size(p.Reads)},
 		Present: blobCount{len(p.Present), load.Size(p.Present)},
 	}
+	out.NeedsRetag = l.dryRun && !l.retag && len(p.Moves()) > 0
 	for _, n := range p.Names {
 		entry := name{Name: n.Name, Digest: n.New}
 		if !n.Old.IsZero() {
@@ -229,23 +257,34 @@ func (l *loading) tell(cmd *cobra.Command, env *cli.Env, r *load.Result, blobs *
 	return out.print(cmd.OutOrStdout(), p)
 }
 
+// stand returns "1 name stands", "2 names stand".
+func stand(n int) string {
+	if n == 1 {
+		return "1 name stands"
+	}
+	return cli.Count(n, "name") + " stand"
+}
+
 func (o *loaded) print(w io.Writer, p *load.Plan) error {
-	verb := "loaded"
+	loaded, read, moved := "loaded", "read", "moved"
 	if o.DryRun {
-		verb = "would load"
+		loaded, read, moved = "would load", "to read", "would move"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s %s into %s: %s read (%s), %d already there (%s)\n",
-		verb, o.Release, o.Version, o.To, cli.Count(o.Read.Blobs, "blob"), cli.Bytes(o.Read.Bytes), o.Present.Blobs, cli.Bytes(o.Present.Bytes))
+	fmt.Fprintf(&b, "%s %s %s into %s: %s %s (%s), %d already there (%s)\n",
+		loaded, o.Release, o.Version, o.To, cli.Count(o.Read.Blobs, "blob"), read, cli.Bytes(o.Read.Bytes), o.Present.Blobs, cli.Bytes(o.Present.Bytes))
 	for _, n := range p.Names {
 		state := "new"
 		switch {
 		case n.Moves():
-			state = "moved from " + n.Old.String()
+			state = moved + " from " + n.Old.String()
 		case !n.Old.IsZero():
 			state = "unchanged"
 		}
 		fmt.Fprintf(&b, "  %s  %s  (%s)\n", n.New, n.Name, state)
+	}
+	if o.NeedsRetag {
+		fmt.Fprintf(&b, "note: %s for other images there: this needs --retag\n", stand(len(p.Moves())))
 	}
 	for _, note := range o.Notes {
 		fmt.Fprintf(&b, "note: %s\n", note)

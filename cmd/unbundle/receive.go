@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +15,7 @@ import (
 	"airlock/internal/commands"
 	"airlock/internal/journey"
 	"airlock/internal/manifest"
+	"airlock/internal/media"
 	"airlock/internal/transfer"
 	"airlock/internal/volume"
 )
@@ -30,11 +35,20 @@ func receiveCommand(env *cli.Env) *cobra.Command {
 		Long: `Copies a bundle into a folder. It must be signed by somebody you trust, and every
 block is proven before it is written. What is whole in the folder stays, what
 was cut goes on; the bundle there is complete when SHA256SUMS stands. A source
-is a folder (several: the sticks that a bundle is spread over), a tar file,
-sftp://[user@]host[:port]/folder, or - for a tar stream on standard input.`,
+is a folder, a tar file, sftp://[user@]host[:port]/folder, or - for a tar stream
+on standard input.
+
+A bundle that is spread over sticks comes from several sources at once, or stick
+by stick in any order: the next one is asked for, or named in another run, and
+what has arrived stays.
+
+A stream that ends early is incomplete: what came of it is kept, and the same
+stream sent again completes it. What came damaged is made again from parity.`,
 		Example: `  unbundle receive sftp://courier@far.example/releases/shop-1.4.0 /srv/bundles/shop-1.4.0
-  unbundle receive /media/usb1 /media/usb2 /srv/bundles/shop-1.4.0`,
-		Args: cobra.MinimumNArgs(2),
+  unbundle receive /media/usb1 /media/usb2 /srv/bundles/shop-1.4.0
+  unbundle receive /media/usb /srv/bundles/shop-1.4.0
+  unbundle receive - /srv/bundles/shop-1.4.0 < /dev/diode`,
+		Args: cli.Args("SOURCE", "DIR…"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			last := len(args) - 1
 			return r.run(cmd, env, args[:last], args[last])
@@ -47,57 +61,160 @@ sftp://[user@]host[:port]/folder, or - for a tar stream on standard input.`,
 }
 
 func (r *receiving) run(cmd *cobra.Command, env *cli.Env, from []string, to string) error {
-	allowed, err := r.trusted.Read()
+	if len(from) == 1 && from[0] == "-" {
+		return r.stream(cmd, env, to)
+	}
+	in := &arrival{receiving: r, cmd: cmd, env: env, to: to, state: filepath.Join(to, ".journal")}
+	open := r.sftp.Opener(cmd, env, filepath.Dir(filepath.Clean(to)))
+	for {
+		missing, stick, err := in.take(open, from)
+		if err != nil || len(missing) == 0 {
+			return err
+		}
+		ask := fmt.Sprintf("%s still missing. Put in the stick, mount it, and press Enter (at %s; or type another folder): ",
+			strings.Join(missing, ", "), from[len(from)-1])
+		path, err := commands.Ask(cmd.Context(), env, ask)
+		if errors.Is(err, commands.ErrNoTerminal) {
+			return cli.Hint(fmt.Errorf("%w: %s of %s still to come, from another of %s", manifest.ErrIncomplete,
+				cli.Count(len(missing), "volume"), in.title, cli.Count(stick.Count, "stick")),
+				"put in the next stick, in any order, and run: unbundle receive STICK %s", cli.Quote(to))
+		}
+		if err != nil {
+			return err
+		}
+		if path != "" {
+			from = append(from, path)
+		}
+		from = from[len(from)-1:]
+	}
+}
+
+// arrival is a bundle on its way into a folder.
+type arrival struct {
+	*receiving
+	cmd   *cobra.Command
+	env   *cli.Env
+	to    string
+	state string // folder of the journal of an unfinished copy
+	title string
+	from  string // a source
+}
+
+// take takes in what the sources have. It returns the volumes that are still
+// missing, and what is known of the sticks that they are on; none are when
+// the bundle is complete.
+func (in *arrival) take(open commands.Opener, from []string) ([]string, *media.Stick, error) {
+	allowed, err := in.trusted.Read()
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err := commands.OpenSet(open, from)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer set.Close()
+	verified, err := manifest.Open(set, allowed, in.env.Now())
+	if err != nil {
+		return nil, nil, commands.AsIncomplete(err, from[0])
+	}
+	in.title, in.from = verified.Manifest().Title(), from[0]
+	dir, err := transfer.NewDir(in.to)
+	if err != nil {
+		return nil, nil, err
+	}
+	there, err := transfer.OpenDir(in.to)
+	if err != nil {
+		return nil, nil, err
+	}
+	b := &journey.Bundle{Texts: verified.Unproven(), Files: set}
+	have, err := b.Look(there)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := in.checkRoom(verified.Manifest(), have); err != nil {
+		return nil, nil, err
+	}
+	// What earlier sticks have brought is read where it is.
+	b.Files = set.With(there)
+	missing, stick, err := in.missing(set, b)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(missing) > 0 && stick != nil {
+		return missing, stick, in.part(b, dir, there, missing)
+	}
+	return nil, nil, in.whole(verified, b, dir, there)
+}
+
+// missing returns which volumes neither the sources nor the folder have.
+func (in *arrival) missing(set *commands.Set, b *journey.Bundle) ([]string, *media.Stick, error) {
+	_, missing, err := media.Present(b.Files, b.Texts.Manifest.Large())
+	if err != nil {
+		return nil, nil, err
+	}
+	_, stick, err := set.Missing()
+	return missing, stick, err
+}
+
+func (in *arrival) checkRoom(m *manifest.Manifest, have *journey.Holding) error {
+	medium, err := transfer.MediumOf(in.to)
 	if err != nil {
 		return err
 	}
-	files, err := commands.OpenBundles(cmd, env, &r.sftp, from, filepath.Dir(filepath.Clean(to)))
-	if err != nil {
-		return err
+	if need := m.SpaceSize() + m.Parity.Size() - have.Bytes(); medium.Free < need {
+		return fmt.Errorf("%q has %s free, and the bundle takes %s", in.to, cli.Bytes(medium.Free), cli.Bytes(need))
 	}
-	defer files.Close()
-	verified, err := manifest.Open(files, allowed, env.Now())
-	if err != nil {
-		return commands.AsIncomplete(err, from[0])
+	return nil
+}
+
+// part copies the volumes that the sources have, but not the missing ones.
+func (in *arrival) part(b *journey.Bundle, dir *transfer.Dir, there *transfer.Folder, missing []string) error {
+	var names []string
+	for _, v := range b.Texts.Manifest.Large() {
+		if !slices.Contains(missing, v.Name) {
+			names = append(names, v.Name)
+		}
 	}
-	space, err := volume.NewReader(verified, files)
+	return in.copying(func(ctx context.Context, sender transfer.Sender) error {
+		return b.SendPart(ctx, dir, there, sender, names)
+	})
+}
+
+// whole copies what is left of a bundle of which nothing is missing, and reads
+// it back.
+func (in *arrival) whole(verified *manifest.Verified, b *journey.Bundle, dir *transfer.Dir, there *transfer.Folder) error {
+	space, err := volume.NewReader(verified, b.Files)
 	if err != nil {
 		return err
 	}
 	defer space.Close()
-	dir, err := transfer.NewDir(to)
+	b.Files, b.Proven = space.Files(b.Files), true
+	var outcome journey.Outcome
+	err = in.copying(func(ctx context.Context, sender transfer.Sender) error {
+		outcome, err = b.Send(ctx, dir, there, sender)
+		if err == nil && outcome != journey.Already {
+			outcome, err = b.ReadBack(ctx, dir, sender)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	there, err := transfer.OpenDir(to)
-	if err != nil {
+	if err := os.RemoveAll(in.state); err != nil {
 		return err
 	}
-	medium, err := transfer.MediumOf(to)
-	if err != nil {
-		return err
-	}
-	if need := verified.Manifest().SpaceSize(); medium.Free < need {
-		return fmt.Errorf("%q has %s free, and the bundle takes %s", to, cli.Bytes(medium.Free), cli.Bytes(need))
-	}
-	state := filepath.Join(to, ".journal") // of an unfinished copy
-	journal, err := transfer.OpenJournal(state)
-	if err != nil {
-		return err
-	}
-	show, stop := cli.Progress(env.Stderr, r.output.Quiet)
-	b := &journey.Bundle{Texts: verified.Unproven(), Files: space.Files(files)}
-	outcome, err := b.Send(cmd.Context(), dir, there, transfer.Sender{Journal: journal, Progress: show})
-	if err == nil && outcome != journey.Already {
-		outcome, err = journey.ReadBack(cmd.Context(), dir, b.Texts.Sums(), show)
-	}
-	stop()
-	if err != nil {
-		return err
-	}
-	if err := os.RemoveAll(state); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "received %s into %s: %s\n", verified.Manifest().Title(), to, outcome)
+	commands.NoteRepairs(in.env, space, in.from)
+	_, err = fmt.Fprintf(in.cmd.OutOrStdout(), "received %s into %s: %s\n", in.title, in.to, outcome)
 	return err
+}
+
+// copying runs a step with a sender that shows how it gets on.
+func (in *arrival) copying(step func(context.Context, transfer.Sender) error) error {
+	journal, err := transfer.OpenJournal(in.state)
+	if err != nil {
+		return err
+	}
+	show, stop := cli.Progress(in.env.Stderr, in.output.Quiet)
+	defer stop()
+	return step(in.cmd.Context(), transfer.Sender{Journal: journal, Progress: show})
 }

@@ -21,5 +21,6 @@ digests they left with. It opens no connection but to the destination named.
   unbundle load /media/usb --to registry://registry.far:5000/mirror`,
 	}
 	cmd.AddCommand(loadCommand(env), receiveCommand(env), commands.Verify(env, "unbundle"), commands.Inspect(env, "unbundle"), commands.List(env, "unbundle"), commands.Diff(env, "unbundle"))
+	cmd.AddCommand(repairCommand(env))
 	return cmd
 }

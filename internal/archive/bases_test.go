@@ -128,11 +128,31 @@ func chain(t testing.TB, length int) (map[string][]byte, []manifest.Digest) {
 	return k.make(t), digests
 }
 
+// TestDeepCopiesWhateverWasRead holds that a page too deep is refused by a
+// reader that has just read the pages in between, too.
+func TestDeepCopiesWhateverWasRead(t *testing.T) {
+	files, digests := chain(t, copiesDeep+2)
+	r, err := archive.Open(mapFS(files), testAllowed(t), goldenTime)
+	must(t, err)
+	defer r.Close()
+	p := make([]byte, 10)
+	for _, d := range digests[:copiesDeep+1] {
+		_, err := r.ReadAt(d, p, 0)
+		must(t, err)
+	}
+	if _, err := r.ReadAt(digests[copiesDeep+1], p, 0); !errors.Is(err, archive.ErrMalformed) {
+		t.Errorf("%d copies deep: %v", copiesDeep+1, err)
+	}
+	if err := r.Verify(t.Context(), progress.Discard); !errors.Is(err, archive.ErrMalformed) {
+		t.Errorf("Verify: %v", err)
+	}
+}
+
 // copiesDeep is how many copies over copies FORMAT.md allows.
 const copiesDeep = 32
 
-// TestCopiesAreBounded holds that a page as many copies deep is read, and that
-// a reader which has not met the pages in between goes no deeper.
+// TestCopiesAreBounded holds that a page as many copies deep is read, and none
+// that is deeper.
 func TestCopiesAreBounded(t *testing.T) {
 	files, digests := chain(t, copiesDeep+2)
 	for i := range digests {

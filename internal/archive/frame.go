@@ -11,7 +11,7 @@ import (
 const sampleSize = 64 << 10
 
 // maxWindow bounds what a zstd frame may make the decoder allocate, in bytes.
-const maxWindow = 8 << 20
+const maxWindow = FrameSize
 
 // encoder compresses frames. Equal bytes give equal frames. It is safe for use
 // by several goroutines.

@@ -35,11 +35,13 @@ type kit struct {
 	volumeSize int   // zero: one volume
 	cutAt      []int // sizes of the first volumes, if they are to be uneven
 	readme     string
+	parity     *manifest.Parity // its figures; files are computed
 
 	raw      []byte // a whole space, instead of contents
 	rawIndex manifest.Extent
 
 	bendIndex    func([]byte) []byte
+	bendParity   func(map[string][]byte)
 	bendManifest func(*manifest.Manifest)
 	bendText     func(string) string
 	bendVolumes  func(map[string][]byte)
@@ -224,6 +226,9 @@ func (k *kit) make(t testing.TB) map[string][]byte {
 		m.Index = manifest.Extent{Offset: int64(len(frames)), Size: int64(len(index)), Digest: sha256.Sum256(index)}
 	}
 	files, blocks := k.cut(&m, space)
+	if k.parity != nil {
+		blocks = append(blocks, k.addParity(&m, files)...)
+	}
 	if k.bendManifest != nil {
 		k.bendManifest(&m)
 	}
@@ -245,6 +250,9 @@ func (k *kit) make(t testing.TB) map[string][]byte {
 	}
 	files["SHA256SUMS"] = sums
 	maps.Copy(files, signatures)
+	if k.parity != nil {
+		files["copy.tar"] = copyOf(t, files)
+	}
 	if k.after != nil {
 		k.after(files)
 	}

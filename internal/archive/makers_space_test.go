@@ -286,8 +286,29 @@ func releaseVectors() []maker {
 			s := goldenSource()
 			s.SetRoot(oci.TypeIndex, s.Add(indexOver(s)))
 			k.setImage(t, s)
+			k.m.Images[0].Platforms = nil
 			k.bendManifest = func(m *manifest.Manifest) { m.Images[0].Manifests = m.Images[0].Manifests[1:] }
 		}},
+		{"release_document_order", "release", "which it points to", "an index is listed before its child", func(t testing.TB, k *kit) {
+			s := goldenSource()
+			s.SetRoot(oci.TypeIndex, s.Add(indexOver(s)))
+			k.setImage(t, s)
+			k.m.Images[0].Platforms = nil
+			k.bendManifest = func(m *manifest.Manifest) { slices.Reverse(m.Images[0].Manifests) }
+		}},
+		{"release_platforms_other", "release", "platforms", "a platform that the image is not for", image(func(i *manifest.Image) { i.Platforms[0] = "linux/arm64" })},
+		{"release_platforms_more", "release", "platforms", "a platform more than the image is for", image(func(i *manifest.Image) { i.Platforms = append(i.Platforms, "linux/arm64") })},
+		{"release_platforms_none", "release", "platforms", "no platforms", image(func(i *manifest.Image) { i.Platforms = nil })},
+		{"release_kind_root", "release", "artifact type", "the root is said to be an artifact", image(func(i *manifest.Image) { i.Root.ArtifactType = "application/x" })},
+		{"release_kind_referrer", "release", "artifact type", "a referrer is said to be another artifact", referred("", func(r *manifest.Referrer) { r.ArtifactType = "application/x" })},
+		{"release_referrer_subject", "release", "and does not", "a referrer refers to another document", referred("", func(r *manifest.Referrer) { r.Subject = r.Digest })},
+		{"release_referrer_tag", "release", "does not stand for what refers to", "a referrer takes another image's tag", referred("latest", nil)},
+		{"release_referrer_no_index", "release", "is no index", "a manifest under the tag of an index", referred("sha256-"+goldenSource().Root().Digest.Hex(), nil)},
+		{"ok_referrers", "ok", "", "a referrer by its subject, and one under cosign's tag", both(referred("", nil), func(t testing.TB, k *kit) {
+			r := k.m.Images[0].Referrers[0]
+			r.Tag = "sha256-" + r.Subject.Hex() + ".sig"
+			k.m.Images[0].Referrers = append(k.m.Images[0].Referrers, r)
+		})},
 		{"release_root_other_size", "release", "is not in the bundle", "the root's size is not its own", image(func(i *manifest.Image) { i.Root.Size++ })},
 		{"release_root_other_type", "release", "an index has manifests", "a manifest that the bundle calls an index", both(edited(inner, ""), image(func(i *manifest.Image) { i.Root.MediaType = oci.TypeIndex }))},
 		{"release_type_unknown", "release", `"text/plain" outside`, "a root of a media type that is no document", image(func(i *manifest.Image) { i.Root.MediaType = "text/plain" })},
@@ -301,6 +322,29 @@ func releaseVectors() []maker {
 		{"release_size_negative", "release", "negative", "a negative size", edited(`"size":55`, `"size":-1`)},
 		{"release_size_missing", "release", "no size", "no size", edited(`,"size":55`, ``)},
 		{"release_two_sizes", "release", "is listed with", "one layer with two sizes", edited(`"layers":[`, fmt.Sprintf(`"layers":[{"mediaType":"x","digest":"%s","size":1},`, manifest.DigestOf([]byte(goldenLayer))))},
+	}
+}
+
+// referred adds an SBOM that refers to the golden image, listed under a tag, if
+// there is one, and changed by f.
+func referred(tag string, f func(*manifest.Referrer)) func(testing.TB, *kit) {
+	return func(t testing.TB, k *kit) {
+		s := goldenSource()
+		root := s.Root()
+		config := s.Add([]byte("{}"))
+		raw := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":"%s","artifactType":"application/spdx+json","config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"%s","size":2},"layers":[],"subject":{"mediaType":"%s","digest":"%s","size":%d}}`,
+			oci.TypeManifest, config, root.MediaType, root.Digest, root.Size)
+		r := manifest.Referrer{Descriptor: manifest.Descriptor{MediaType: oci.TypeManifest, Digest: s.Add(raw), Size: int64(len(raw)), ArtifactType: "application/spdx+json"}, Subject: root.Digest, Tag: tag}
+		if f != nil {
+			f(&r)
+		}
+		image := &k.m.Images[0]
+		k.add(t, raw)
+		k.add(t, []byte("{}"))
+		image.Manifests = append(image.Manifests, r.Digest)
+		image.Blobs = append(image.Blobs, config)
+		slices.SortFunc(image.Blobs, manifest.Digest.Compare)
+		image.Referrers = append(image.Referrers, r)
 	}
 }
 

@@ -21,7 +21,7 @@ type maker struct {
 // makers lists all vectors, layer by layer.
 func makers() []maker {
 	return slices.Concat(okVectors(), signatureVectors(), sumsVectors(), nameVectors(), listedVectors(),
-		textVectors(), manifestVectors(), volumeVectors(), indexVectors(), frameVectors(), copyVectors(), recipeVectors(), releaseVectors())
+		textVectors(), manifestVectors(), volumeVectors(), indexVectors(), frameVectors(), copyVectors(), recipeVectors(), releaseVectors(), parityVectors(), mendedVectors())
 }
 
 func after(f func(map[string][]byte)) func(testing.TB, *kit) {
@@ -55,13 +55,15 @@ func okVectors() []maker {
 }
 
 // twoVolumes gives the bundle a layer of a block of zeros in front.
-func twoVolumes(t testing.TB, k *kit) {
+func twoVolumes(t testing.TB, k *kit) { withLayer(t, k, make([]byte, 1<<20)) }
+
+// withLayer gives the bundle a layer of a block in front.
+func withLayer(t testing.TB, k *kit, layer []byte) {
 	s := goldenSource()
-	zeros := make([]byte, 1<<20)
-	setLayers(t, k, s, s.Add(zeros))
+	setLayers(t, k, s, s.Add(layer))
 	at := slices.IndexFunc(k.contents, func(c contentSpec) bool { return c.size == 1<<20 })
 	c := k.contents[at]
-	c.frames = []frameSpec{{data: zeros}}
+	c.frames = []frameSpec{{data: layer}}
 	k.contents = slices.Insert(slices.Delete(k.contents, at, at+1), 0, c)
 	k.volumeSize = 1 << 20
 }
@@ -148,7 +150,7 @@ func sumsVectors() []maker {
 	line := func(digest string) string { return digest + "  zzz\n" }
 	return []maker{
 		{"sums_missing", "incomplete", "SHA256SUMS", "SHA256SUMS is written last; without it the bundle is not whole", after(func(f map[string][]byte) { delete(f, "SHA256SUMS") })},
-		{"sums_large", "sums", "SHA256SUMS", "a byte over 1 MiB; refused before a signature is looked at", after(func(f map[string][]byte) { f["SHA256SUMS"] = make([]byte, 1<<20+1) })},
+		{"sums_large", "sums", "SHA256SUMS", "a byte over 2 MiB; refused before a signature is looked at", after(func(f map[string][]byte) { f["SHA256SUMS"] = make([]byte, 2<<20+1) })},
 		{"sums_empty", "sums", "SHA256SUMS line 1", "no line at all", sums(func(string) string { return "" })},
 		{"sums_empty_line", "sums", "SHA256SUMS line 5", "an empty line at the end", sums(func(s string) string { return s + "\n" })},
 		{"sums_crlf", "sums", "SHA256SUMS line 1", "lines end with CR LF", sums(func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") })},
@@ -196,6 +198,7 @@ func nameVectors() []maker {
 		{"long", strings.Repeat("a", 65), "65 bytes"},
 		{"itself", "sha256sums", "SHA256SUMS where case does not count"},
 		{"signature", "x.sig", "signatures are not listed"},
+		{"readme", "readme.txt", "README.txt where case does not count"},
 	} {
 		text := strings.Repeat("1", 64) + "  " + n.file + "\n"
 		all = append(all, maker{"name_" + n.name, "sums", "SHA256SUMS line 1", n.why, sums(func(string) string { return text })})

@@ -27,7 +27,7 @@ func textVectors() []maker {
 	return []maker{
 		{"text_format_v2", "manifest", `format "airlock-bundle-v2"`, "a format version that is not known", text("airlock-bundle-v1", "airlock-bundle-v2")},
 		{"text_format_missing", "manifest", `format ""`, "no format", text(" \"format\": \"airlock-bundle-v1\",\n", "")},
-		{"text_unknown_key", "manifest", canonical, "a key that is not known", text(` "release"`, " \"parity\": 1,\n \"release\"")},
+		{"text_unknown_key", "manifest", canonical, "a key that is not known", text(` "release"`, " \"padding\": 1,\n \"release\"")},
 		{"text_unknown_key_inside", "manifest", canonical, "a key that is not known, further down", text(`   "size": `, "   \"data\": \"\",\n   \"size\": ")},
 		{"text_key_in_capitals", "manifest", canonical, "a key in another case", text(`"release"`, `"Release"`)},
 		{"text_key_twice", "manifest", canonical, "a key twice", text(` "release"`, " \"release\": \"other\",\n \"release\"")},
@@ -104,17 +104,30 @@ func manifestVectors() []maker {
 		{"image_name_long", "manifest", "want 1 to 1024 bytes", "a name of 1025 bytes", image(func(i *manifest.Image) { i.Names[0] = strings.Repeat("a", 1025) })},
 		{"image_name_control", "manifest", "control character", "a name that clears the screen", image(func(i *manifest.Image) { i.Names[0] = "a.example/x\x1b[2J:1" })},
 		{"image_name_twice", "manifest", "two images are named", "two images with the same tag", field(func(m *manifest.Manifest) { m.Images = append(m.Images, m.Images[0]) })},
+		{"image_name_no_host", "manifest", "want host/path", "a name that Docker reads as docker.io/library/app", image(func(i *manifest.Image) { i.Names[0] = "library/app:1" })},
+		{"image_name_path", "manifest", "want host/path", "a name that leaves its folder", image(func(i *manifest.Image) { i.Names[0] = "registry.example/../app:1" })},
+		{"image_name_capitals", "manifest", "want host/path", "a path in capitals", image(func(i *manifest.Image) { i.Names[0] = "registry.example/App:1" })},
+		{"image_name_digest", "manifest", "name", "a digest where a tag is wanted", image(func(i *manifest.Image) { i.Names[0] = "registry.example/app@" + other.String() })},
+		{"image_name_tag", "manifest", "tag", "a tag that begins with a hyphen", image(func(i *manifest.Image) { i.Names[0] = "registry.example/app:-1" })},
+		{"image_platform_one_part", "manifest", "platform", "a platform without an architecture", image(func(i *manifest.Image) { i.Platforms[0] = "linux" })},
+		{"image_platform_control", "manifest", "platform", "a platform that clears the screen", image(func(i *manifest.Image) { i.Platforms[0] = "linux/\x1b[2J" })},
+		{"image_platform_twice", "manifest", "out of order", "a platform twice", image(func(i *manifest.Image) { i.Platforms = append(i.Platforms, i.Platforms[0]) })},
+		{"image_root_type_shape", "manifest", "want type/subtype", "a media type with a line feed", image(func(i *manifest.Image) { i.Root.MediaType = "text/plain\n" })},
+		{"image_root_artifact_type_shape", "manifest", "want type/subtype", "an artifact type that is none", image(func(i *manifest.Image) { i.Root.ArtifactType = "sbom" })},
 		{"image_root_not_listed", "manifest", "is not among the manifests", "the root is not among the manifests", image(func(i *manifest.Image) { i.Root.Digest = other })},
 		{"image_root_no_size", "manifest", "needs a media type, a digest and a size", "the root has no size", image(func(i *manifest.Image) { i.Root.Size = 0 })},
 		{"image_root_negative_size", "manifest", "needs a media type, a digest and a size", "the root has a negative size", image(func(i *manifest.Image) { i.Root.Size = -1 })},
 		{"image_root_no_type", "manifest", "needs a media type, a digest and a size", "the root has no media type", image(func(i *manifest.Image) { i.Root.MediaType = "" })},
 		{"image_blobs_out_of_order", "manifest", "out of order", "blobs are not sorted", image(func(i *manifest.Image) { i.Blobs[0], i.Blobs[1] = i.Blobs[1], i.Blobs[0] })},
 		{"referrer_not_listed", "manifest", "is not among the manifests", "a referrer is not among the manifests", refer(func(r *manifest.Referrer) { r.Digest = other })},
+		{"referrer_other_subject", "manifest", "its subject", "a referrer refers to a document of no image", refer(func(r *manifest.Referrer) { r.Subject = other })},
+		{"referrer_tag_path", "manifest", "tag", "a referrer's tag that is a path", refer(func(r *manifest.Referrer) { r.Tag = "../../x" })},
 		{"referrer_no_subject", "manifest", "the zero digest", "a referrer refers to nothing", refer(func(r *manifest.Referrer) { r.Subject = manifest.Digest{} })},
 		{"referrer_no_size", "manifest", "needs a media type, a digest and a size", "a referrer has no size", refer(func(r *manifest.Referrer) { r.Size = 0 })},
 
 		{"volumes_none", "manifest", "0 volumes", "no volumes", field(func(m *manifest.Manifest) { m.Volumes = []manifest.Volume{} })},
 		{"volumes_path", "manifest", "../x.vol", "a volume outside the folder", field(func(m *manifest.Manifest) { m.Volumes[0].Name = "../x.vol" })},
+		{"volumes_name", "manifest", "want a name that ends in", "a volume that is README.txt", field(func(m *manifest.Manifest) { m.Volumes[0].Name = "README.txt" })},
 		{"volumes_twice", "manifest", "listed twice", "a volume is listed twice", field(func(m *manifest.Manifest) {
 			m.Volumes[0].Size = 1 << 20
 			m.Volumes = append(m.Volumes, m.Volumes[0])
@@ -127,7 +140,7 @@ func manifestVectors() []maker {
 		{"volumes_part_of_block", "manifest", "whole blocks", "a volume before the last ends inside a block", field(func(m *manifest.Manifest) {
 			m.Volumes = append(m.Volumes, manifest.Volume{Name: "x.vol", Size: 1})
 		})},
-		{"volumes_large", "manifest", "bytes", "volumes of more bytes than are allowed", field(func(m *manifest.Manifest) { m.Volumes[0].Size = 1<<46 + 1 })},
+		{"volumes_large", "manifest", "bytes", "volumes of more bytes than are allowed", field(func(m *manifest.Manifest) { m.Volumes[0].Size = 1<<41 + 1 })},
 		{"index_before_start", "manifest", "index at -1", "the index begins before the space", field(func(m *manifest.Manifest) { m.Index.Offset, m.Index.Size = -1, m.Index.Size+m.Index.Offset+1 })},
 		{"index_behind_end", "manifest", "index at", "the index begins behind the space", field(func(m *manifest.Manifest) { m.Index.Offset, m.Index.Size = 1<<40, 1 })},
 		{"index_not_at_end", "manifest", "index at", "a byte follows the index", field(func(m *manifest.Manifest) { m.Index.Size-- })},

@@ -21,7 +21,7 @@ const (
 const cachedBytes = 64 << 20
 
 // pageWeight is what keeping a page takes; one without bytes is not for free.
-func pageWeight(page []byte) int { return len(page) + 1<<10 }
+func pageWeight(p page) int { return len(p.data) + 1<<10 }
 
 // pageKey names a page by the reader whose own it is, or what is new in it.
 type pageKey struct {
@@ -30,19 +30,26 @@ type pageKey struct {
 	news   bool
 }
 
-type pageCache = lru.Cache[pageKey, []byte]
+// page is what a frame decodes to.
+type page struct {
+	data  []byte
+	depth int // of the frame
+}
+
+type pageCache = lru.Cache[pageKey, page]
 
 // descent is the way from a frame down to the pages it needs.
 type descent struct {
-	cache *pageCache
-	depth int
-	left  *int // pages that may still be decoded
+	cache   *pageCache
+	depth   int
+	left    *int // pages that may still be decoded
+	deepest *int // the depth of the frame that is decoded, as far as its pages were asked for
 }
 
 func newDescent(cache *pageCache) descent {
 	// Pages that were dropped from the cache on the way are decoded again.
 	left := 16 * maxNeeded
-	return descent{cache: cache, left: &left}
+	return descent{cache: cache, left: &left, deepest: new(int)}
 }
 
 // pagesBelow is what a frame of a reader may take from. As a delta.Source it is
@@ -58,50 +65,59 @@ func (p pagesBelow) check(number int64) error {
 	if number < 0 || number >= p.limit {
 		return fmt.Errorf("%w: page %d is copied by page %d, which does not come after it", ErrMalformed, number, p.limit)
 	}
-	if p.way.depth == maxDepth {
-		return fmt.Errorf("%w: page %d is more than %d copies deep", ErrMalformed, p.limit, maxDepth)
-	}
 	return nil
 }
 
 // Page implements delta.Source.
 func (p pagesBelow) Page(number int64) ([]byte, error) {
-	if err := p.check(number); err != nil {
-		return nil, err
-	}
 	if own := number - p.reader.basePages(); own >= 0 {
-		return p.reader.news(own, p.way)
+		return p.take(number, func(next descent) ([]byte, error) { return p.reader.news(own, next) })
 	}
-	return p.reader.page(number, p.deeper())
+	return p.whole(number)
 }
 
 // whole returns a page, of the bases or of the reader's own.
 func (p pagesBelow) whole(number int64) ([]byte, error) {
+	return p.take(number, func(next descent) ([]byte, error) { return p.reader.page(number, next) })
+}
+
+// take has get read what a page below has, one copy further down.
+func (p pagesBelow) take(number int64, get func(descent) ([]byte, error)) ([]byte, error) {
 	if err := p.check(number); err != nil {
 		return nil, err
 	}
-	return p.reader.page(number, p.deeper())
-}
-
-func (p pagesBelow) deeper() descent {
 	next := p.way
 	next.depth++
-	return next
+	if next.depth > maxDepth {
+		return nil, p.tooDeep()
+	}
+	data, err := get(next)
+	if err == nil && *p.way.deepest > maxDepth {
+		return nil, p.tooDeep() // though what is below it was at hand
+	}
+	return data, err
+}
+
+func (p pagesBelow) tooDeep() error {
+	return fmt.Errorf("%w: page %d is more than %d copies deep", ErrMalformed, p.limit, maxDepth)
 }
 
 // news returns what is new in an own page: all of it, or the literals of a frame that copies.
 func (r *Reader) news(number int64, way descent) ([]byte, error) {
-	return way.cache.Get(pageKey{r, number, true}, func() ([]byte, error) {
+	p, err := way.cache.Get(pageKey{r, number, true}, func() (page, error) {
 		if err := way.decode(); err != nil {
-			return nil, err
+			return page{}, err
 		}
 		c, i := r.index.at(number)
 		raw, err := r.encoded(c, i)
 		if err != nil {
-			return nil, err
+			return page{}, err
 		}
-		return r.decoders.news(c.frames[i].kind, raw, c.frameLength(i))
+		data, err := r.decoders.news(c.frames[i].kind, raw, c.frameLength(i))
+		return page{data: data}, err
 	})
+	*way.deepest = max(*way.deepest, 1)
+	return p.data, err
 }
 
 // decode counts a page that is decoded on the way.
@@ -128,13 +144,18 @@ func (r *Reader) page(number int64, way descent) ([]byte, error) {
 }
 
 func (r *Reader) ownPage(number int64, way descent) ([]byte, error) {
-	return way.cache.Get(pageKey{r, number, false}, func() ([]byte, error) {
+	p, err := way.cache.Get(pageKey{r, number, false}, func() (page, error) {
 		if err := way.decode(); err != nil {
-			return nil, err
+			return page{}, err
 		}
+		inner := way
+		inner.deepest = new(int)
 		c, i := r.index.at(number)
-		return r.frame(c, i, way)
+		data, err := r.frame(c, i, inner)
+		return page{data, *inner.deepest}, err
 	})
+	*way.deepest = max(*way.deepest, p.depth+1)
+	return p.data, err
 }
 
 // frame returns the bytes of content that frame i of c holds.

@@ -26,8 +26,12 @@ type proven struct {
 
 var errClosed = errors.New("reading from a closed blob")
 
+// inUse is how many pieces are in use at one time: the one that is handed out,
+// the one that waits, and the one that is made.
+const inUse = 3
+
 // newProven returns a reader of size bytes with a digest, which produce emits.
-// What is emitted must not change afterwards.
+// A piece must not change before inUse-1 further ones were emitted.
 func newProven(digest manifest.Digest, size int64, produce func(emit func([]byte) error) error) *proven {
 	p := &proven{
 		digest: digest, left: size, sum: sha256.New(),

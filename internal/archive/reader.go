@@ -303,8 +303,19 @@ func (r *Reader) content(c *content) io.ReadCloser {
 
 // frames emits a content's bytes, frame by frame.
 func (r *Reader) frames(c *content, emit func([]byte) error) error {
-	for i := range c.frames {
-		data, err := r.frame(c, i, newDescent(r.cache))
+	var stored [inUse][]byte
+	for i, f := range c.frames {
+		var data []byte
+		var err error
+		if f.kind == Stored {
+			if stored[i%inUse] == nil {
+				stored[i%inUse] = make([]byte, FrameSize)
+			}
+			data = stored[i%inUse][:f.encoded]
+			_, err = r.space.ReadAt(data, f.offset)
+		} else {
+			data, err = r.frame(c, i, newDescent(r.cache))
+		}
 		if err != nil {
 			return err
 		}

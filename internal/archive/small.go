@@ -37,6 +37,25 @@ func NewSmallWriter(space Space, bases *Bases, memory int) (*Writer, error) {
 	return w, nil
 }
 
+// NewBasedWriter returns a Writer that takes from the bases the blobs that they
+// have, and looks for no other copies. The bases must outlive it.
+func NewBasedWriter(space io.Writer, bases *Bases) (*Writer, error) {
+	w, err := NewWriter(space)
+	if err != nil {
+		return nil, err
+	}
+	s := &small{bases: bases, plain: true}
+	s.more.L = &s.mu
+	for _, base := range bases.all {
+		if err := s.learn(base); err != nil {
+			w.Close()
+			return nil, fmt.Errorf("base %s: %w", base.Manifest().Title(), err)
+		}
+	}
+	w.small = s
+	return w, nil
+}
+
 // Bases is the bundles that a new one is based on, each after those that it is
 // itself based on.
 type Bases struct{ all []*Reader }
@@ -116,6 +135,7 @@ type small struct {
 	encoder  *delta.Encoder
 	next     int64  // number of the next page
 	needs    []need // by page of the bases
+	plain    bool   // no copies are looked for
 	strict   bool   // only pages that need few others may be copied from
 	cache    *lru.Cache[int64, []byte]
 
@@ -127,7 +147,7 @@ type small struct {
 }
 
 func newSmall(space io.ReaderAt, bases *Bases, memory int) (*small, error) {
-	s := &small{bases: bases, space: space, index: delta.NewIndex(memory), cache: lru.NewWeighted[int64](cachedBytes, pageWeight)}
+	s := &small{bases: bases, space: space, index: delta.NewIndex(memory), cache: lru.NewWeighted[int64](cachedBytes, func(page []byte) int { return len(page) + 1<<10 })}
 	s.more.L = &s.mu
 	var err error
 	if s.decoders, err = newDecoders(runtime.GOMAXPROCS(0)); err != nil {
@@ -154,7 +174,7 @@ func (s *small) learn(base *Reader) error {
 			if err != nil {
 				return err
 			}
-			if f.kind != Same {
+			if f.kind != Same && !s.plain {
 				data, err := base.frame(c, k, newDescent(base.cache))
 				if err != nil {
 					return err
@@ -381,6 +401,9 @@ func (w *Writer) AddBased(d manifest.Digest) (bool, error) {
 	w.index.blobs = append(w.index.blobs, b)
 	return true, nil
 }
+
+// Empty reports whether there are no bases.
+func (b *Bases) Empty() bool { return b == nil || len(b.all) == 0 }
 
 // Has reports whether a base has a blob.
 func (b *Bases) Has(d manifest.Digest) bool {

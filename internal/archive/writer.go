@@ -274,7 +274,7 @@ func (w *Writer) send(content int, data []byte) error {
 		data, kind := w.encoder.encode(data)
 		return encoded{kind: kind, data: data}
 	}
-	if w.small != nil && w.compressed {
+	if w.small != nil && (w.compressed || w.small.plain) {
 		w.small.add(int64(len(data)))
 	} else if w.small != nil {
 		var err error

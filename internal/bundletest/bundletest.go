@@ -23,6 +23,7 @@ import (
 	"airlock/internal/oci"
 	"airlock/internal/progress"
 	"airlock/internal/trust"
+	"airlock/internal/volume"
 )
 
 // Principal is who signs.
@@ -64,9 +65,14 @@ func (s *Source) Root() oci.Descriptor { return s.root }
 // Refer says that a document refers to a subject, under a tag or by itself.
 func (s *Source) Refer(subject manifest.Digest, mediaType string, document []byte, tag string) manifest.Digest {
 	d := s.Add(document)
-	r := manifest.Referrer{Descriptor: manifest.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(document))}, Subject: subject, Tag: tag}
-	s.referrers[subject] = append(s.referrers[subject], r)
+	s.ReferTo(subject, oci.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(document))}, tag)
 	return d
+}
+
+// ReferTo is Refer for a document that is there or, as in an old list, is not.
+func (s *Source) ReferTo(subject manifest.Digest, d oci.Descriptor, tag string) {
+	r := manifest.Referrer{Descriptor: manifest.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}, Subject: subject, Tag: tag}
+	s.referrers[subject] = append(s.referrers[subject], r)
 }
 
 // Resolve implements create.Source.
@@ -212,11 +218,18 @@ func Release(sources ...*Source) create.Release {
 // volumeSize bytes (zero: the default).
 func (k *Kit) Bundle(t testing.TB, r create.Release, volumeSize int64) Files {
 	t.Helper()
+	return k.Protected(t, r, volumeSize, volume.Protection{})
+}
+
+// Protected is Bundle with parity.
+func (k *Kit) Protected(t testing.TB, r create.Release, volumeSize int64, parity volume.Protection) Files {
+	t.Helper()
 	files := Files{fstest.MapFS{}}
 	contents, err := create.Collect(t.Context(), r)
 	must(t, err)
 	_, err = contents.Write(t.Context(), files, create.Options{
 		VolumeSize: volumeSize,
+		Parity:     parity,
 		Signatures: []create.Signature{{Principal: Principal, Signer: k.Key}},
 		Progress:   progress.Discard,
 	})

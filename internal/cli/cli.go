@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -73,13 +74,13 @@ func run(classes Classes, root func(*Env) *cobra.Command) int {
 func Run(ctx context.Context, env *Env, classes Classes, root *cobra.Command) int {
 	started := false
 	prepare(root, env, &started)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return ExitDone
 	}
 	code := classes.code(ctx, err, started)
 	fmt.Fprintf(env.Stderr, "%s: error: %s\n", root.Name(), indent(message(ctx, err, code)))
-	for _, hint := range hints(err, code, root.Name()) {
+	for _, hint := range hints(err, code, cmd) {
 		fmt.Fprintf(env.Stderr, "%s: hint: %s\n", root.Name(), indent(hint))
 	}
 	return code
@@ -131,11 +132,12 @@ func message(ctx context.Context, err error, code int) string {
 	return Printable(err.Error())
 }
 
-// Printable replaces control characters, which a hostile name could use to
-// rewrite the terminal; line feeds stay.
+// Printable replaces what a hostile text could use to show something else than
+// it says: control characters, which rewrite the terminal, and characters that
+// turn the direction of writing, or cannot be seen; line feeds stay.
 func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r != '\n' && (r < ' ' || (r >= 0x7f && r < 0xa0)) {
+		if r != '\n' && !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r
@@ -181,7 +183,11 @@ func Hint(err error, format string, args ...any) error {
 	return &hinted{err, fmt.Sprintf(format, args...)}
 }
 
-func hints(err error, code int, name string) []string {
+// RejectedHint gives both readings of a bundle that is not what was signed.
+const RejectedHint = "either the copy was damaged on its way (copy it again from where it was made, and compare), " +
+	"or somebody changed it (keep it, and ask who signed it before you do anything else)"
+
+func hints(err error, code int, cmd *cobra.Command) []string {
 	var all []string
 	for h := (*hinted)(nil); errors.As(err, &h); err = h.error {
 		all = append(all, h.hint)
@@ -191,10 +197,12 @@ func hints(err error, code int, name string) []string {
 	}
 	switch code {
 	case ExitUsage:
-		return []string{fmt.Sprintf("%s --help lists commands and flags", name)}
+		if cmd.HasParent() {
+			return []string{cmd.CommandPath() + " --help lists its flags"}
+		}
+		return []string{cmd.CommandPath() + " --help lists commands and flags"}
 	case ExitRejected:
-		return []string{"either the copy was damaged on its way (copy it again from where it was made, and compare), " +
-			"or somebody changed it (keep it, and ask who signed it before you do anything else)"}
+		return []string{RejectedHint}
 	case ExitIncomplete, ExitInterrupted:
 		return []string{"run the same command again to finish; nothing half-made counts until then"}
 	}

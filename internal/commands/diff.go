@@ -40,7 +40,7 @@ otherwise they are estimated by looking for B's contents in A.
 Images are matched by their names without tags and by their platforms, and
 layers by their content. A and B are folders or tar files.`,
 		Example: fmt.Sprintf("  %s diff shop-1.0 shop-1.1 --trust allowed_signers\n  %s diff shop-1.0 shop-1.1 --files --json", program, program),
-		Args:    cobra.ExactArgs(2),
+		Args:    cli.Args("A", "B"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, env, args) },
 	}
 	cmd.Flags().StringSliceVar(&f.bases, "base", nil, "another `BUNDLE` that A or B is based on; repeat it for several")

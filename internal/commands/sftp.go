@@ -47,16 +47,22 @@ func (s *SFTP) Dial(ctx context.Context, env *cli.Env, place string) (*transfer.
 	o.Passphrase = func(file string) ([]byte, error) {
 		return AskSecret(ctx, env, fmt.Sprintf("Passphrase of %s: ", file))
 	}
-	return transfer.Dial(ctx, u, o)
+	server, err := transfer.Dial(ctx, u, o)
+	if errors.Is(err, ErrNoPassphrase) {
+		err = cli.Hint(err, "load the key into ssh-agent, which is asked first: ssh-add FILE")
+	}
+	return server, err
 }
+
+// ErrNoPassphrase is wrapped where a passphrase is needed and nobody can be asked.
+var ErrNoPassphrase = errors.New("it takes a passphrase, and there is no terminal to ask for it")
 
 // AskSecret asks for a passphrase on the terminal, without echo. When ctx ends
 // it gives the terminal its echo back and returns.
 func AskSecret(ctx context.Context, env *cli.Env, prompt string) ([]byte, error) {
 	in, ok := env.Stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return nil, cli.Hint(fmt.Errorf("a key has a passphrase, and there is no terminal to ask for it"),
-			"load the key into ssh-agent: ssh-add FILE")
+		return nil, ErrNoPassphrase
 	}
 	fmt.Fprint(env.Stderr, prompt)
 	defer fmt.Fprintln(env.Stderr)

@@ -4,6 +4,7 @@ package commands
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,12 +12,15 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 
 	"airlock/internal/archive"
 	"airlock/internal/cli"
-	"airlock/internal/create"
 	"airlock/internal/dockertar"
 	"airlock/internal/layout"
 	"airlock/internal/load"
@@ -29,18 +33,16 @@ import (
 	"airlock/internal/volume"
 )
 
-// Classes says which errors of Airlock's packages belong to which exit code.
-var classes = cli.Classes{
-	Rejected: []error{
-		manifest.ErrRejected, trust.ErrRejected, volume.ErrDamaged, archive.ErrMalformed, archive.ErrMismatch,
-		load.ErrRejected, load.ErrMoves, create.ErrRejected, oci.ErrMalformed, tarfs.ErrMalformed,
+// Classes returns which errors belong to which exit code: those of the packages
+// that both programs link, and others that mean a rejection.
+func Classes(rejected ...error) cli.Classes {
+	all := []error{
+		manifest.ErrRejected, trust.ErrRejected, volume.ErrDamaged, volume.ErrRequest, archive.ErrMalformed, archive.ErrMismatch,
+		load.ErrRejected, load.ErrMoves, oci.ErrMalformed, tarfs.ErrMalformed,
 		registry.ErrRejected, layout.ErrRejected, dockertar.ErrRejected,
-	},
-	Incomplete: []error{manifest.ErrIncomplete},
+	}
+	return cli.Classes{Rejected: append(all, rejected...), Incomplete: []error{manifest.ErrIncomplete}}
 }
-
-// Classes returns which errors belong to which exit code.
-func Classes() cli.Classes { return classes }
 
 // DefaultTrust is the list of trusted keys that is read without --trust. It is
 // one fixed place, so that no environment variable can name another.
@@ -106,8 +108,37 @@ func (r *Registry) Add(cmd *cobra.Command) {
 	f.IntVar(&r.options.Parallel, "parallel", 0, "uploads to a registry side by side (default 4)")
 }
 
-// Client returns a client with the flags' settings.
-func (r *Registry) Client() (*registry.Client, error) { return registry.New(r.options) }
+// Client returns a client with the flags' settings, which tells on standard
+// error what it waits for, unless it is to be quiet.
+func (r *Registry) Client(cmd *cobra.Command, quiet bool) (*registry.Client, error) {
+	o := r.options
+	if !quiet {
+		o.Waiting = teller(cmd.ErrOrStderr(), cmd.Root().Name())
+	}
+	return registry.New(o)
+}
+
+// teller returns what tells of waiting: of all that wait for the same try of
+// the same host, once.
+func teller(w io.Writer, program string) func(registry.Wait) {
+	var mu sync.Mutex
+	last := map[string]int{}
+	return func(wait registry.Wait) {
+		mu.Lock()
+		defer mu.Unlock()
+		if last[wait.Host] == wait.Try {
+			return
+		}
+		last[wait.Host] = wait.Try
+		fmt.Fprintf(w, "%s: waiting for %s (%s), try %d of %d\n", program, cmp.Or(wait.Host, "the registry"), wait.Reason, wait.Try, wait.Of)
+	}
+}
+
+// DockerHint adds to the error of a Docker Engine that cannot be reached what
+// can be done, with the flag that both programs have.
+func DockerHint(err error) error {
+	return cli.Hint(err, "start the engine, or name the one that is meant: --docker-host unix:///run/user/1000/docker.sock or tcp://HOST:PORT")
+}
 
 // Output is the flags --json and --quiet.
 type Output struct {
@@ -121,7 +152,7 @@ func (o *Output) Add(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&o.Quiet, "quiet", "q", false, "show no progress")
 }
 
-// printJSON prints v as JSON on standard output.
+// PrintJSON prints v as JSON on standard output.
 func PrintJSON(cmd *cobra.Command, v any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -130,36 +161,40 @@ func PrintJSON(cmd *cobra.Command, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	for _, r := range b.String() {
-		if r >= 0x7f && r < 0xa0 {
-			fmt.Fprintf(cmd.OutOrStdout(), "\\u%04x", r)
-		} else {
-			fmt.Fprint(cmd.OutOrStdout(), string(r))
+	_, err := io.WriteString(cmd.OutOrStdout(), escaped(b.String()))
+	return err
+}
+
+// escaped returns JSON in which all that cli.Printable would replace is escaped,
+// for people who look at it on a terminal.
+func escaped(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r == '\n' || unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, "\\u%04x", unit)
 		}
 	}
-	return nil
+	return b.String()
 }
 
 // OpenBundle opens the bundle that an argument names: a folder, a tar file or,
 // as "-", standard input, which is spooled in the folder spool.
 func OpenBundle(cmd *cobra.Command, path, spool string) (media.FS, error) {
+	var files media.FS
+	var err error
 	if path == "-" {
-		return receive(cmd.Context(), cmd.InOrStdin(), spool)
+		files, err = receive(cmd.Context(), cmd.InOrStdin(), spool)
+	} else {
+		files, err = media.Open(path)
 	}
-	return media.Open(path)
-}
-
-// OpenBundles opens a bundle in several places: folders, a tar file, a server.
-func OpenBundles(cmd *cobra.Command, env *cli.Env, sftp *SFTP, paths []string, spool string) (media.FS, error) {
-	var all []media.FS
-	for _, path := range paths {
-		files, err := openAny(cmd, env, sftp, path, spool)
-		if err != nil {
-			return nil, errors.Join(err, media.Join(all...).Close())
-		}
-		all = append(all, files)
+	if errors.Is(err, media.ErrNoBundle) {
+		err = cli.Hint(err, "a bundle is the folder or the tar file that `bundle create` has written, or - for such a tar file on standard input")
 	}
-	return media.Join(all...), nil
+	return files, err
 }
 
 func openAny(cmd *cobra.Command, env *cli.Env, sftp *SFTP, path, spool string) (media.FS, error) {
@@ -187,6 +222,9 @@ func receive(ctx context.Context, stream io.Reader, spool string) (media.FS, err
 	}()
 	select {
 	case r := <-done:
+		if errors.Is(r.err, io.ErrUnexpectedEOF) {
+			r.err = fmt.Errorf("%w: the stream ended early: %w", manifest.ErrIncomplete, r.err)
+		}
 		return r.files, r.err
 	case <-ctx.Done():
 		return nil, ctx.Err()

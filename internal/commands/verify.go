@@ -3,6 +3,7 @@ package commands
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +12,7 @@ import (
 	"airlock/internal/inspect"
 	"airlock/internal/load"
 	"airlock/internal/manifest"
+	"airlock/internal/media"
 )
 
 // Verify returns the command verify of a program.
@@ -19,15 +21,16 @@ func Verify(env *cli.Env, program string) *cobra.Command {
 	var output Output
 	var spool string
 	cmd := &cobra.Command{
-		Use:   "verify BUNDLE",
+		Use:   "verify BUNDLE…",
 		Short: "Prove every byte of a bundle and name what is wrong",
 		Long: `Proves that somebody you trust signed the bundle, that every file is as it was
-signed, and that every image is complete. BUNDLE is a folder, a tar file, or -
-for a tar stream on standard input.`,
+signed, and that every image is complete. BUNDLE is a folder (several: the
+sticks that it is spread over), a tar file, or - for a tar stream on standard
+input.`,
 		Example: fmt.Sprintf("  %s verify /media/usb --trust allowed_signers", program),
-		Args:    cobra.ExactArgs(1),
+		Args:    cli.Args("BUNDLE…"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return verify(cmd, env, args[0], spool, &trusted, &output)
+			return verify(cmd, env, args, spool, &trusted, &output)
 		},
 	}
 	trusted.Add(cmd)
@@ -41,26 +44,28 @@ func AddSpool(cmd *cobra.Command, spool *string) {
 	cmd.Flags().StringVar(spool, "spool", "", "`DIR` to keep a stream in while it is read, for BUNDLE \"-\" (default: this folder)")
 }
 
-func verify(cmd *cobra.Command, env *cli.Env, path, spool string, trusted *Trust, output *Output) error {
+func verify(cmd *cobra.Command, env *cli.Env, paths []string, spool string, trusted *Trust, output *Output) error {
 	allowed, err := trusted.Read()
 	if err != nil {
 		return err
 	}
-	files, err := OpenBundle(cmd, path, spool)
+	files, err := OpenSet(func(path string) (media.FS, error) { return OpenBundle(cmd, path, spool) }, paths)
 	if err != nil {
 		return err
 	}
 	defer files.Close()
+	show, stop := cli.Progress(env.Stderr, output.Quiet)
+	stop = sync.OnceFunc(stop)
+	defer stop()
 	blobs, err := archive.Open(files, allowed, env.Now())
 	if err != nil {
-		return AsIncomplete(err, path)
+		return files.Explain(survey(cmd, env, files, allowed, paths[0], show, err), "verify")
 	}
 	defer blobs.Close()
-	show, stop := cli.Progress(env.Stderr, output.Quiet)
 	err = blobs.Verify(cmd.Context(), show)
 	stop()
 	if err != nil {
-		return err
+		return files.Explain(AsRepairable(err, paths[0]), "verify")
 	}
 	if _, err := load.NewRelease(cmd.Context(), blobs); err != nil {
 		return err
@@ -99,7 +104,7 @@ With --trust (or ` + DefaultTrust + `) signatures are checked, and a
 bundle that nobody trusted has signed is refused. Without either, it shows what
 the bundle says of itself. The volumes are not read: that is what verify does.`,
 		Example: example,
-		Args:    cobra.ExactArgs(1),
+		Args:    cli.Args("BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			report, err := report(cmd, env, args[0], spool, &trusted)
 			if err != nil {

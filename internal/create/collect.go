@@ -25,9 +25,13 @@ type item struct {
 }
 
 // Collect asks every image's source for its documents and for what refers to
-// them. No blob but configs is fetched. Errors about what a source gave wrap
+// them. No blob but configs is fetched, and nothing is asked for a release whose
+// labels or names no bundle takes. Errors about what a source gave wrap
 // ErrRejected or the source's own.
 func Collect(ctx context.Context, r Release) (*Contents, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
 	found := make([][]*gathered, len(r.Images))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
@@ -46,6 +50,7 @@ func Collect(ctx context.Context, r Release) (*Contents, error) {
 	c := &Contents{release: r}
 	for _, g := range slices.Concat(found...) {
 		c.images = append(c.images, g.image)
+		c.notes = append(c.notes, g.notes...)
 	}
 	c.order(slices.Concat(found...))
 	return c, nil
@@ -79,6 +84,8 @@ type gathered struct {
 	nodes            []oci.Node // in an order in which they can be pushed
 	blobs            []oci.Descriptor
 	hasNode, hasBlob map[manifest.Digest]bool
+	lists            map[manifest.Digest]*oci.Document // indexes under referrers tags that were taken in, by subject
+	notes            []string
 }
 
 // gather finds what belongs to an image; of an index of which only some
@@ -94,7 +101,10 @@ func gather(ctx context.Context, image Image) ([]*gathered, error) {
 	}
 	var all []*gathered
 	for _, ch := range chosen {
-		g := &gathered{source: image.Source, hasNode: map[manifest.Digest]bool{}, hasBlob: map[manifest.Digest]bool{}}
+		g := &gathered{
+			source: image.Source, lists: map[manifest.Digest]*oci.Document{},
+			hasNode: map[manifest.Digest]bool{}, hasBlob: map[manifest.Digest]bool{},
+		}
 		g.image.Names = ch.names
 		if err := g.walk(ctx, ch.root); err != nil {
 			return nil, err
@@ -134,7 +144,7 @@ func choose(ctx context.Context, image Image, root oci.Descriptor) ([]choice, er
 		}
 		names := image.Names
 		if len(image.Platforms) > 1 {
-			names = withSuffix(names, "-"+strings.ReplaceAll(want.String(), "/", "-"))
+			names = withSuffix(names, suffixFor(want))
 		}
 		all = append(all, choice{child, names})
 	}
@@ -177,6 +187,8 @@ func chooseSingle(ctx context.Context, image Image, root oci.Descriptor) ([]choi
 	return []choice{{root, image.Names}}, nil
 }
 
+func suffixFor(p oci.Platform) string { return "-" + strings.ReplaceAll(p.String(), "/", "-") }
+
 func withSuffix(names []string, suffix string) []string {
 	var all []string
 	for _, name := range names {
@@ -190,15 +202,16 @@ func withSuffix(names []string, suffix string) []string {
 
 // walk takes in a root document, all below it, and all that refers to any of these.
 func (g *gathered) walk(ctx context.Context, root oci.Descriptor) error {
-	closure, err := g.take(ctx, root)
+	closure, err := oci.Walk(ctx, root, g.source.Document)
 	if err != nil {
 		return err
 	}
+	g.take(closure)
 	config := func(d oci.Descriptor) ([]byte, error) { return readSmall(ctx, g.source, d) }
 	if g.image.Platforms, err = closure.Platforms(config); err != nil {
 		return err
 	}
-	g.image.Root = describe(closure.Nodes[len(closure.Nodes)-1].Descriptor)
+	g.image.Root = describe(closure.Nodes[len(closure.Nodes)-1])
 	if err := g.referrers(ctx, closure.Nodes, 0); err != nil {
 		return err
 	}
@@ -214,11 +227,7 @@ func (g *gathered) walk(ctx context.Context, root oci.Descriptor) error {
 }
 
 // take adds what a root document reaches and is not there yet.
-func (g *gathered) take(ctx context.Context, root oci.Descriptor) (*oci.Closure, error) {
-	closure, err := oci.Walk(ctx, root, g.source.Document)
-	if err != nil {
-		return nil, err
-	}
+func (g *gathered) take(closure *oci.Closure) {
 	for _, n := range closure.Nodes {
 		if !g.hasNode[n.Digest] {
 			g.hasNode[n.Digest] = true
@@ -231,61 +240,10 @@ func (g *gathered) take(ctx context.Context, root oci.Descriptor) (*oci.Closure,
 			g.blobs = append(g.blobs, b)
 		}
 	}
-	return closure, nil
 }
 
-// referrers adds what refers to the nodes, and what refers to that.
-func (g *gathered) referrers(ctx context.Context, nodes []oci.Node, depth int) error {
-	if depth == maxReferrerDepth {
-		return nil
-	}
-	found, err := g.ask(ctx, nodes)
-	if err != nil {
-		return err
-	}
-	var next []oci.Node
-	for _, r := range found {
-		before := len(g.nodes)
-		if _, err := g.take(ctx, oci.Descriptor{MediaType: r.MediaType, Digest: r.Digest, Size: r.Size}); err != nil {
-			return fmt.Errorf("%s, which refers to %s: %w", r.Digest, r.Subject, err)
-		}
-		next = append(next, g.nodes[before:]...)
-		if !slices.Contains(g.image.Referrers, r) {
-			g.image.Referrers = append(g.image.Referrers, r)
-		}
-	}
-	if len(next) == 0 {
-		return nil
-	}
-	return g.referrers(ctx, next, depth+1)
-}
-
-// ask asks for the referrers of all nodes side by side, and returns them in order.
-func (g *gathered) ask(ctx context.Context, nodes []oci.Node) ([]manifest.Referrer, error) {
-	found := make([][]manifest.Referrer, len(nodes))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(8)
-	for i, n := range nodes {
-		group.Go(func() error {
-			var err error
-			found[i], err = g.source.Referrers(ctx, n.Descriptor)
-			slices.SortFunc(found[i], compareReferrers)
-			return err
-		})
-	}
-	err := group.Wait()
-	return slices.Concat(found...), err
-}
-
-func compareReferrers(a, b manifest.Referrer) int {
-	if c := strings.Compare(a.Tag, b.Tag); c != 0 {
-		return c
-	}
-	return a.Digest.Compare(b.Digest)
-}
-
-func describe(d oci.Descriptor) manifest.Descriptor {
-	return manifest.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size, ArtifactType: d.ArtifactType}
+func describe(n oci.Node) manifest.Descriptor {
+	return manifest.Descriptor{MediaType: n.MediaType, Digest: n.Digest, Size: n.Size, ArtifactType: n.Doc.Kind()}
 }
 
 // readSmall fetches a config whole and proves it.

@@ -93,7 +93,7 @@ func TestPlatforms(t *testing.T) {
 func TestReferrers(t *testing.T) {
 	s, children := multi()
 	root := s.Root()
-	sbom := artifact(s, "sbom")
+	sbom := artifactOf(s, children[1], "sbom")
 	s.Refer(children[1].Digest, oci.TypeManifest, sbom, "")
 	signature := artifact(s, "signature")
 	s.Refer(manifest.DigestOf(sbom), oci.TypeManifest, signature, "sha256-"+manifest.DigestOf(sbom).Hex()+".sig")
@@ -134,8 +134,8 @@ func TestReferrers(t *testing.T) {
 // taken, and not what refers to the index that is left behind.
 func TestReferrersOfAChosenPlatform(t *testing.T) {
 	s, children := multi()
-	s.Refer(s.Root().Digest, oci.TypeManifest, artifact(s, "of the index"), "")
-	s.Refer(children[1].Digest, oci.TypeManifest, artifact(s, "of the child"), "")
+	s.Refer(s.Root().Digest, oci.TypeManifest, artifactOf(s, s.Root(), "of the index"), "")
+	s.Refer(children[1].Digest, oci.TypeManifest, artifactOf(s, children[1], "of the child"), "")
 	r := release(s)
 	r.Images[0].Platforms = platforms("linux/arm64")
 	contents, err := create.Collect(t.Context(), r)
@@ -144,6 +144,12 @@ func TestReferrersOfAChosenPlatform(t *testing.T) {
 	if len(got) != 1 || got[0].Subject != children[1].Digest {
 		t.Errorf("referrers %+v", got)
 	}
+}
+
+// artifactOf is an artifact that says itself what it refers to.
+func artifactOf(s *source, subject oci.Descriptor, payload string) []byte {
+	subject.Platform, subject.ArtifactType = nil, ""
+	return append(bytes.TrimSuffix(artifact(s, payload), []byte("}")), `,"artifactType":"application/x","subject":`+describe(subject)+"}"...)
 }
 
 // artifact is a manifest with an empty config over a payload.
@@ -167,7 +173,7 @@ func TestReferrerLoop(t *testing.T) {
 type endless struct{ *source }
 
 func (e *endless) Referrers(_ context.Context, subject oci.Descriptor) ([]manifest.Referrer, error) {
-	raw := artifact(e.source, "about "+subject.Digest.String())
+	raw := artifactOf(e.source, subject, "about "+subject.Digest.String())
 	d := e.Add(raw)
 	return []manifest.Referrer{{Descriptor: manifest.Descriptor{MediaType: oci.TypeManifest, Digest: d, Size: int64(len(raw))}, Subject: subject.Digest}}, nil
 }

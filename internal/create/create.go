@@ -98,6 +98,7 @@ type Options struct {
 	Bases      *archive.Bases // of Small and Auto; the far side must have them
 	Link       int64          // of Auto: bytes a second of the slowest part of the journey
 	Spool      string         // of Small and Auto: a folder for a few blobs at a time
+	Parity     volume.Protection
 	Signatures []Signature
 	Progress   progress.Sink
 }
@@ -116,6 +117,7 @@ type Contents struct {
 	release Release
 	images  []manifest.Image
 	items   []item // every document and blob once, in the order of the space
+	notes   []string
 }
 
 // Size returns how many bytes of documents and blobs there are.
@@ -130,34 +132,29 @@ func (c *Contents) Size() int64 {
 // Images returns what the manifest will say of each image.
 func (c *Contents) Images() []manifest.Image { return c.images }
 
-// MaxBundleSize returns an upper bound of the bundle's bytes, for a check of
-// the space it will take.
-func (c *Contents) MaxBundleSize() int64 {
-	size := c.Size()
-	const perItem, perFrame = 1024, 16
-	return size + size/(2<<20)*perFrame + size/manifest.BlockSize*32 + int64(len(c.items))*perItem + 1<<20
-}
+// Notes returns what was left out and why, for people.
+func (c *Contents) Notes() []string { return c.notes }
 
 // Write fetches and packs the contents and writes the bundle's files to sink,
 // SHA256SUMS last.
 func (c *Contents) Write(ctx context.Context, sink Sink, o Options) (*Result, error) {
-	if len(o.Signatures) == 0 {
-		return nil, errors.New("a bundle needs a signature")
-	}
 	m := c.manifest()
-	layout := volume.Layout{Stem: Stem(m.Release, m.Version), Size: o.VolumeSize}
-	if layout.Size == 0 {
-		layout.Size = volume.DefaultSize
-	}
-	w := writing{contents: c, sink: sink, options: o}
-	set, err := w.volumes(ctx, layout)
-	if err != nil {
-		return nil, err
-	}
-	m.Volumes, m.Index = set.Volumes, w.index
 	if o.Bases != nil {
 		m.Bases = o.Bases.Manifest()
 	}
+	layout := volume.Layout{Stem: Stem(m.Release, m.Version), Size: o.volumeSize()}
+	if err := c.check(m, layout, o.Signatures); err != nil {
+		return nil, err
+	}
+	w := writing{contents: c, sink: sink, options: o}
+	set, err := w.volumes(ctx, layout)
+	if err == nil {
+		err = w.protectBehind(ctx, set, layout)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.Volumes, m.Index, m.Parity = set.Volumes, w.index, set.Parity
 	root, err := seal(sink, m, set, o.Signatures)
 	if err != nil {
 		return nil, err
@@ -165,8 +162,9 @@ func (c *Contents) Write(ctx context.Context, sink Sink, o Options) (*Result, er
 	return &Result{Manifest: m, Root: root, Sums: set.Sums, Packings: w.packings}, nil
 }
 
-func (c *Contents) manifest() *manifest.Manifest {
-	r := c.release
+func (c *Contents) manifest() *manifest.Manifest { return c.release.manifest(c.images) }
+
+func (r *Release) manifest(images []manifest.Image) *manifest.Manifest {
 	m := &manifest.Manifest{
 		Format:      manifest.Format,
 		Release:     r.Name,
@@ -175,7 +173,7 @@ func (c *Contents) manifest() *manifest.Manifest {
 		Epoch:       r.Epoch,
 		Sequence:    r.Sequence,
 		Created:     manifest.FormatTime(r.Created),
-		Images:      c.images,
+		Images:      images,
 		BlockSize:   manifest.BlockSize,
 		Annotations: r.Annotations,
 	}
@@ -200,7 +198,9 @@ func (w *writing) volumes(ctx context.Context, layout volume.Layout) (*volume.Se
 	if err != nil {
 		return nil, err
 	}
-	err = w.space(ctx, space)
+	if err = w.protect(space); err == nil {
+		err = w.space(ctx, space)
+	}
 	set, closeErr := space.Close()
 	if err != nil {
 		return nil, err
@@ -214,7 +214,7 @@ func (w *writing) space(ctx context.Context, space *volume.Writer) error {
 		return err
 	}
 	defer out.Close()
-	if w.options.Pack == Fast {
+	if w.options.plain() {
 		err = w.fast(ctx, out)
 	} else {
 		err = w.small(ctx, out)
@@ -230,8 +230,11 @@ func (w *writing) space(ctx context.Context, space *volume.Writer) error {
 }
 
 func (w *writing) archive(space *volume.Writer) (*archive.Writer, error) {
-	if w.options.Pack == Fast {
-		return archive.NewWriter(space)
+	if w.options.plain() {
+		if w.options.Bases.Empty() {
+			return archive.NewWriter(space)
+		}
+		return archive.NewBasedWriter(space, w.options.Bases)
 	}
 	readable, ok := w.sink.(readableSink)
 	if !ok {
@@ -241,19 +244,39 @@ func (w *writing) archive(space *volume.Writer) (*archive.Writer, error) {
 	return archive.NewSmallWriter(space, w.options.Bases, deltaMemory(w.contents.Size()+w.options.Bases.Size()))
 }
 
-// fast packs every item as it is.
+// fast packs every item as it is, unless a base has it.
 func (w *writing) fast(ctx context.Context, out *archive.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
-	fetched := fetch(ctx, w.contents.items)
+	fetched := fetch(ctx, w.wanted())
 	defer fetched.stop(cancel)
 	total := w.options.Progress.Start("packing", w.contents.Size())
 	defer total.Done()
 	for _, it := range w.contents.items {
+		if based, err := out.AddBased(it.Digest); err != nil {
+			return it.explain(err)
+		} else if based {
+			total.Add(it.Size)
+			continue
+		}
 		if err := out.Add(it.Digest, it.Size, fetched.next(it, total)); err != nil {
 			return it.explain(err)
 		}
 	}
 	return nil
+}
+
+// wanted returns the items that no base has.
+func (w *writing) wanted() []item {
+	if w.options.Bases.Empty() {
+		return w.contents.items
+	}
+	var all []item
+	for _, it := range w.contents.items {
+		if !w.options.Bases.Has(it.Digest) {
+			all = append(all, it)
+		}
+	}
+	return all
 }
 
 // explain says which image an item's error is about.

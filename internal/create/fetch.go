@@ -6,15 +6,17 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
+	"airlock/internal/archive"
 	"airlock/internal/oci"
 	"airlock/internal/progress"
 )
 
-// segmentSize is how many bytes of a blob are asked for at once: large enough
-// that a request costs little beside it, small enough that several are under
+// segmentSize is the unit of what is fetched, in bytes: large enough that a
+// request for it costs little beside it, small enough that several are under
 // way for the one blob that is to be written next.
 const segmentSize = 8 << 20
 
@@ -23,6 +25,11 @@ const (
 	maxFetching = 6               // requests under way
 	maxFetched  = 8 * segmentSize // bytes of segments under way or waiting
 )
+
+// slowSegment is how long one connection may take for a segment. A source that
+// takes longer, at less than about 20 MB/s, is asked for several at once. One
+// request for a whole blob costs the source half as much work.
+const slowSegment = 400 * time.Millisecond
 
 // segment is bytes [from, to) of an item.
 type segment struct {
@@ -44,6 +51,7 @@ type fetcher struct {
 
 	mu       sync.Mutex
 	noRanges map[Source]bool
+	slow     map[Source]bool
 }
 
 // fetch begins to fetch the items that are not documents.
@@ -55,6 +63,7 @@ func fetch(ctx context.Context, items []item) *fetcher {
 		requests: semaphore.NewWeighted(maxFetching),
 		free:     make(chan []byte, maxFetched/segmentSize),
 		noRanges: map[Source]bool{},
+		slow:     map[Source]bool{},
 	}
 	f.running.Add(1)
 	go func() {
@@ -82,15 +91,18 @@ func (f *fetcher) plan(it *item) {
 		if f.memory.Acquire(f.ctx, held(s.to-s.from)) != nil {
 			break
 		}
-		switch {
-		case stream != nil:
-			stream <- s
-		case f.isSequential(it.source) && it.Size > segmentSize:
-			stream = make(chan *segment, maxFetched/segmentSize)
-			stream <- s
-			f.start(func() { f.fetchStream(it, stream) })
-		default:
+		if it.Size <= segmentSize || !f.isSequential(it.source) {
+			if stream != nil {
+				close(stream)
+				stream = nil
+			}
 			f.start(func() { f.fetchRange(it, s) })
+		} else {
+			if stream == nil {
+				stream = make(chan *segment, maxFetched/segmentSize)
+				f.start(func() { f.fetchStream(it, s.from, stream) })
+			}
+			stream <- s
 		}
 		select {
 		case f.queue <- s:
@@ -110,10 +122,20 @@ func (f *fetcher) start(work func()) {
 	}()
 }
 
+// isSequential says whether a blob is to be fetched with one request.
 func (f *fetcher) isSequential(s Source) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.noRanges[s]
+	return f.noRanges[s] || !f.slow[s]
+}
+
+// observe takes note of how long a source took for a segment.
+func (f *fetcher) observe(s Source, size int64, took time.Duration) {
+	if size == segmentSize && took > slowSegment {
+		f.mu.Lock()
+		f.slow[s] = true
+		f.mu.Unlock()
+	}
 }
 
 // fetchRange fetches one segment by itself.
@@ -129,7 +151,7 @@ func (f *fetcher) fetchRange(it *item, s *segment) {
 		f.noRanges[it.source] = true
 		f.mu.Unlock()
 		if r, err = it.source.Open(f.ctx, it.Descriptor, 0, it.Size); err == nil {
-			_, err = io.CopyN(io.Discard, r, s.from)
+			err = skip(r, s.from)
 		}
 	}
 	if r != nil {
@@ -138,35 +160,103 @@ func (f *fetcher) fetchRange(it *item, s *segment) {
 	if err == nil {
 		err = f.read(s, r)
 	}
-	s.err = err
+	s.err = trouble(err)
 }
 
-// fetchStream fetches segments that follow each other with one request.
-func (f *fetcher) fetchStream(it *item, segments <-chan *segment) {
-	err := f.requests.Acquire(f.ctx, 1)
-	var r io.ReadCloser
+// fetchStream fetches segments that follow each other, the first of them at
+// byte from, with one request.
+func (f *fetcher) fetchStream(it *item, from int64, segments <-chan *segment) {
+	r, err := f.openStream(it, from)
 	if err == nil {
 		defer f.requests.Release(1)
-		if r, err = it.source.Open(f.ctx, it.Descriptor, 0, it.Size); err == nil {
-			defer r.Close()
-		}
+		defer r.Close()
 	}
-	at := int64(0)
 	for s := range segments {
-		if err == nil && at < s.from {
-			_, err = io.CopyN(io.Discard, r, s.from-at)
-		}
+		began := time.Now()
 		if err == nil {
 			err = f.read(s, r)
 		}
-		s.err, at = err, s.to
+		f.observe(it.source, s.to-s.from, time.Since(began))
+		s.err = trouble(err)
 		close(s.ready)
 	}
 }
 
+// openStream opens an item at byte from. Unless it fails it has acquired a request.
+func (f *fetcher) openStream(it *item, from int64) (io.ReadCloser, error) {
+	if err := f.requests.Acquire(f.ctx, 1); err != nil {
+		return nil, err
+	}
+	at := from
+	r, err := it.source.Open(f.ctx, it.Descriptor, from, it.Size)
+	if errors.Is(err, oci.ErrNoRanges) {
+		at = 0
+		r, err = it.source.Open(f.ctx, it.Descriptor, 0, it.Size)
+	}
+	if err == nil && at < from {
+		err = skip(r, from-at)
+	}
+	if err != nil {
+		if r != nil {
+			r.Close()
+		}
+		f.requests.Release(1)
+	}
+	return r, err
+}
+
 func (f *fetcher) read(s *segment, r io.Reader) error {
 	s.data = f.buffer(s.to - s.from)
-	_, err := io.ReadFull(r, s.data)
+	in := noting{Reader: r}
+	n, err := io.ReadFull(&in, s.data)
+	return in.judge(s.from+int64(n), err)
+}
+
+// skip reads n bytes that nobody wants.
+func skip(r io.Reader, n int64) error {
+	in := noting{Reader: r}
+	got, err := io.CopyN(io.Discard, &in, n)
+	return in.judge(got, err)
+}
+
+// noting keeps the error that its Reader fails with, which io.ReadFull's own
+// cannot be told from.
+type noting struct {
+	io.Reader
+	failed error
+}
+
+func (n *noting) Read(p []byte) (int, error) {
+	got, err := n.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		n.failed = err
+	}
+	return got, err
+}
+
+// judge returns the error of reading up to byte at: the Reader's own or, where
+// it has said that its bytes end there, that they are too few.
+func (n *noting) judge(at int64, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case n.failed != nil:
+		return n.failed
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: they end after %d bytes", archive.ErrMismatch, at)
+	}
+	return err
+}
+
+// errBroken says that a source has not said all that it had to say.
+var errBroken = errors.New("the source broke off")
+
+// trouble returns a source's error in a form that cannot be taken for the end of
+// its bytes: those that it gave may all be right.
+func trouble(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: %s", errBroken, err)
+	}
 	return err
 }
 

@@ -17,7 +17,7 @@ func Stem(release, version string) string {
 }
 
 // seal writes what stands around the volumes: blocks.bin, manifest.json,
-// README.txt, the signatures and, last, SHA256SUMS. It returns the digest of
+// README.txt, the signatures, with parity copy.tar and, last, SHA256SUMS. It returns the digest of
 // SHA256SUMS.
 func seal(sink Sink, m *manifest.Manifest, set *volume.Set, signatures []Signature) (manifest.Digest, error) {
 	text, err := m.Marshal()
@@ -39,12 +39,32 @@ func seal(sink Sink, m *manifest.Manifest, set *volume.Set, signatures []Signatu
 		}
 	}
 	message := sums.Marshal()
+	kept := keeping{sink, map[string][]byte{
+		manifest.BlocksName: set.Blocks, manifest.ManifestName: text, manifest.ReadmeName: readme(m), manifest.SumsName: message,
+	}}
 	for _, s := range signatures {
-		if err := Sign(sink, message, s); err != nil {
+		if err := Sign(kept, message, s); err != nil {
+			return manifest.Digest{}, err
+		}
+	}
+	if m.Parity != nil {
+		if err := sink.Put(manifest.CopyName, manifest.MarshalCopy(kept.files)); err != nil {
 			return manifest.Digest{}, err
 		}
 	}
 	return manifest.DigestOf(message), sink.Put(manifest.SumsName, message)
+}
+
+// keeping is a sink that remembers small files, for the second place where
+// they stand.
+type keeping struct {
+	Sink
+	files map[string][]byte
+}
+
+func (k keeping) Put(name string, data []byte) error {
+	k.files[name] = data
+	return k.Sink.Put(name, data)
 }
 
 // Sign writes a principal's signature over the bytes of SHA256SUMS.
@@ -77,6 +97,12 @@ allowed_signers your own list of trusted keys (never one that came with the bund
 To load it (--to takes docker, registry://HOST[/PREFIX] or oci:DIR):
 
   unbundle load . --trust allowed_signers --to docker
+{{- if .Parity}}
+
+If files were damaged on the way, parity can mend them:
+
+  unbundle repair . --trust allowed_signers
+{{- end}}
 `))
 
 // readme returns README.txt.

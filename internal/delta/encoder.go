@@ -16,7 +16,11 @@ type Limits struct {
 
 // votesWanted is how many samples of a page must be found in a source page,
 // and in no page chosen before it, to make reading it worth while.
-const votesWanted = 64
+const votesWanted = 8
+
+// votesPart is the part of a page's samples that must be, from the second
+// source page on: each is one more to be decoded for the page.
+const votesPart = 1024
 
 // followed is the votes for the page on which the page before ended.
 const followed = 16
@@ -195,11 +199,12 @@ func (e *Encoder) number(page, limit int64) int32 {
 // the earlier one.
 func (e *Encoder) choose() []int64 {
 	var chosen []int64
+	wanted := int32(votesWanted)
 	e.covered = append(e.covered[:0], make([]bool, len(e.spots))...)
 	for len(chosen) < e.limits.MaxPages {
 		best := -1
 		for l, v := range e.votes {
-			if v >= votesWanted && (best < 0 || v > e.votes[best] || v == e.votes[best] && e.numbers[l] < e.numbers[best]) {
+			if v >= wanted && (best < 0 || v > e.votes[best] || v == e.votes[best] && e.numbers[l] < e.numbers[best]) {
 				best = l
 			}
 		}
@@ -207,6 +212,7 @@ func (e *Encoder) choose() []int64 {
 			break
 		}
 		chosen = append(chosen, e.numbers[best])
+		wanted = int32(max(votesWanted, len(e.spots)/votesPart))
 		e.cover(int32(best))
 	}
 	slices.Sort(chosen)

@@ -11,12 +11,26 @@ import (
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"airlock/internal/bulk"
 )
 
 func fileCommands() map[string]command {
 	return map[string]command{
 		"exits": exits, "signer": signer, "flipbyte": flipByte, "truncatefile": truncateFile, "masked": masked, "hint": hint,
+		"bulk": bulkLayout,
 	}
+}
+
+func bulkLayout(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: bulk NAME DIR MIB")
+	}
+	size, err := strconv.ParseInt(args[2], 10, 64)
+	ts.Check(err)
+	digest, err := bulk.Write(ts.MkAbs(args[1]), 1, size<<20)
+	ts.Check(err)
+	ts.Setenv(args[0], "oci:"+args[1]+":"+bulk.Name+"@"+digest)
 }
 
 func exits(ts *testscript.TestScript, _ bool, args []string) {

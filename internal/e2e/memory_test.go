@@ -31,6 +31,12 @@ func TestMemory(t *testing.T) {
 		t.Errorf("create takes %d bytes of memory, at most %d are allowed", peak, maxMemory)
 	}
 	begun = time.Now()
+	peak = measure(t, d.command("bundle", "create", origin.ref(), "-o", "-", "--parity", "5%", "--key", "key", "--as", "ana", "--quiet"))
+	t.Logf("create with parity: %d MiB in %s, peak %d MiB", heavy>>20, time.Since(begun).Round(time.Second), peak>>20)
+	if peak > maxMemory {
+		t.Errorf("create with parity takes %d bytes of memory, at most %d are allowed", peak, maxMemory)
+	}
+	begun = time.Now()
 	peak = measure(t, d.command("unbundle", load("usb", "registry://"+sink.host+"/far")...))
 	t.Logf("load: %d MiB in %s, peak %d MiB", heavy>>20, time.Since(begun).Round(time.Second), peak>>20)
 	if peak > maxMemory {

@@ -29,6 +29,8 @@ import (
 //	                         command as well; one script at a time has it
 //	images N                 that engine has so many images
 //	signer NAME [KEY]        make a key for NAME, and add it to allowed_signers
+//	bulk NAME DIR MIB        an OCI layout with an image of one layer of random
+//	                         bytes: $NAME is its pinned reference
 //	flipbyte FILE OFFSET     invert a byte; an offset below zero counts from the end
 //	truncatefile FILE N      cut N bytes off the end
 //	masked FILE              write the last standard output to FILE, with *** for

@@ -14,6 +14,7 @@ import (
 	"airlock/internal/archive"
 	"airlock/internal/cli"
 	"airlock/internal/manifest"
+	"airlock/internal/media"
 	"airlock/internal/trust"
 )
 
@@ -23,7 +24,11 @@ type Report struct {
 	Root       manifest.Digest    `json:"root"`
 	Signatures []Signature        `json:"signatures"`
 	Manifest   *manifest.Manifest `json:"manifest"`
-	Blobs      []archive.Packing  `json:"blobs,omitempty"` // only of a proven bundle
+	Blobs      []archive.Packing  `json:"blobs,omitempty"` // only of a proven bundle whose volumes are all here
+
+	Stick     string   `json:"stick,omitempty"`     // which of several it says it is, such as "stick 2 of 3"; never proven
+	Here      []string `json:"here,omitempty"`      // volumes, if some are elsewhere
+	Elsewhere []string `json:"elsewhere,omitempty"` // volumes
 }
 
 // Signature is a signature file of a bundle.
@@ -56,11 +61,34 @@ func Unproven(fsys fs.FS) (*Report, error) {
 		}
 		r.Signatures = append(r.Signatures, s)
 	}
-	return r, nil
+	return r, r.look(fsys)
 }
 
-// Proven reports on a bundle whose texts and volumes' presence are proven.
+// look notes which volumes are here, if not all are.
+func (r *Report) look(fsys fs.FS) error {
+	here, elsewhere, err := media.Present(fsys, r.Manifest.Large())
+	if err != nil || len(elsewhere) == 0 {
+		return err
+	}
+	r.Here, r.Elsewhere = here, elsewhere
+	stick, err := media.ReadStick(fsys)
+	if stick != nil && stick.Root == r.Root {
+		r.Stick = stick.String()
+	}
+	return err
+}
+
+// Proven reports on a bundle whose texts are proven. Where volumes are missing,
+// it says so; where all are present, it tells how blobs are packed.
 func Proven(fsys fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Report, error) {
+	v, err := manifest.Open(fsys, allowed, at)
+	if err != nil {
+		return nil, err
+	}
+	r := of(v)
+	if err := r.look(fsys); err != nil || len(r.Elsewhere) > 0 {
+		return r, err
+	}
 	blobs, err := archive.Open(fsys, allowed, at)
 	if err != nil {
 		return nil, err
@@ -71,8 +99,13 @@ func Proven(fsys fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Report, e
 
 // Of reports on an open bundle.
 func Of(blobs *archive.Reader) *Report {
-	v := blobs.Verified()
-	r := &Report{Proven: true, Root: v.Root(), Manifest: v.Manifest(), Blobs: blobs.Packings()}
+	r := of(blobs.Verified())
+	r.Blobs = blobs.Packings()
+	return r
+}
+
+func of(v *manifest.Verified) *Report {
+	r := &Report{Proven: true, Root: v.Root(), Manifest: v.Manifest()}
 	for _, signed := range v.Signed() {
 		s := Signature{File: signed.File}
 		if signed.Signer != nil {
@@ -110,6 +143,11 @@ func (r *Report) Print(w io.Writer) error {
 		p.line("Expires   %s", m.Expires)
 	}
 	p.line("Size      %s with %s", cli.Count(len(m.Volumes), "volume"), cli.Bytes(m.SpaceSize()))
+	if m.Parity != nil {
+		p.line("Parity    %s in %s: %d bad blocks of every %d can be made again, in a row %s", cli.Bytes(m.Parity.Size()),
+			cli.Count(len(m.Parity.Files), "file"), m.Parity.Blocks, m.Parity.Data+m.Parity.Blocks, cli.Bytes(m.Parity.Blocks*m.Parity.Stripes*m.BlockSize))
+	}
+	r.printPlaces(p)
 	r.printSignatures(p)
 	keys := slices.Sorted(func(yield func(string) bool) {
 		for key := range m.Annotations {
@@ -125,6 +163,25 @@ func (r *Report) Print(w io.Writer) error {
 		r.printImage(p, &m.Images[i])
 	}
 	return p.err
+}
+
+// printPlaces says which volumes are here and which are not.
+func (r *Report) printPlaces(p *printer) {
+	if len(r.Elsewhere) == 0 {
+		return
+	}
+	if r.Stick != "" {
+		p.line("Place     %s", r.Stick)
+	}
+	p.line("Here      %s", list(r.Here))
+	p.line("Elsewhere %s", list(r.Elsewhere))
+}
+
+func list(names []string) string {
+	if len(names) == 0 {
+		return "no volume"
+	}
+	return strings.Join(names, "\n          ")
 }
 
 // PrintSignatures writes who signed, for people.

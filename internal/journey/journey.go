@@ -5,15 +5,13 @@
 package journey
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"slices"
 
 	"airlock/internal/manifest"
+	"airlock/internal/media"
 	"airlock/internal/progress"
 	"airlock/internal/transfer"
 )
@@ -28,6 +26,8 @@ var ErrChanged = errors.New("the medium gives back other bytes than were written
 type Bundle struct {
 	Texts *manifest.Unverified
 	Files fs.FS // each an io.ReaderAt
+
+	Proven bool // Files hands out proven bytes only
 }
 
 // Place is where a bundle is brought to: a *transfer.Dir or *transfer.Server.
@@ -49,76 +49,65 @@ const (
 )
 
 // Send brings the bundle to a place whose present files there lists. It may be
-// called again after it failed.
+// called again after it failed: what is whole there stays, blocks that differ
+// are written, what is missing is sent. A place that has files of another
+// bundle is an error that wraps ErrOther.
 func (b *Bundle) Send(ctx context.Context, to Place, there fs.FS, sender transfer.Sender) (Outcome, error) {
-	if sums, err := manifest.ReadSums(there); err == nil {
-		if !bytes.Equal(sums, b.Texts.Text()) {
-			return Written, ErrOther
-		}
-		return Already, b.signatures(to)
-	} else if !errors.Is(err, manifest.ErrIncomplete) {
-		return Written, err
-	}
-	files, closers, err := b.listed()
-	defer func() {
-		for _, c := range closers {
-			c.Close()
-		}
-	}()
-	if err != nil {
-		return Written, err
-	}
-	if err := sender.Send(ctx, to, files...); err != nil {
-		return Written, err
-	}
-	if err := b.signatures(to); err != nil {
-		return Written, err
-	}
-	if err := to.Put(manifest.SumsName, b.Texts.Text()); err != nil {
-		return Written, err
-	}
-	return Written, to.Sync()
+	return b.send(ctx, load{to: to, there: there, sender: sender, names: b.names()})
 }
 
-// listed opens the files that SHA256SUMS lists, volumes in their order last.
-func (b *Bundle) listed() ([]transfer.File, []io.Closer, error) {
-	var files []transfer.File
-	var closers []io.Closer
-	for _, name := range b.names() {
-		f, err := b.Files.Open(name)
-		if err != nil {
-			return nil, closers, err
-		}
-		closers = append(closers, f)
-		info, err := f.Stat()
-		if err != nil {
-			return nil, closers, err
-		}
-		at, ok := f.(io.ReaderAt)
-		if !ok {
-			return nil, closers, fmt.Errorf("%q cannot be read at random", name)
-		}
-		files = append(files, transfer.File{Name: name, Size: info.Size(), SHA256: b.Texts.Sums()[name], Bytes: at})
-	}
-	return files, closers, nil
+// SendStick is Send for one of the sticks that the bundle is spread over: it
+// gets the stick's files, and all that any single stick has.
+func (b *Bundle) SendStick(ctx context.Context, to Place, there fs.FS, sender transfer.Sender, stick media.Stick) (Outcome, error) {
+	stick.Root = b.Texts.Root
+	return b.send(ctx, load{to: to, there: there, sender: sender, names: append(b.small(), stick.Files...), stick: &stick})
 }
 
-// names returns the listed names: the small files, then the volumes.
+// SendPart brings these files of the bundle to a place that is not complete
+// with them: SHA256SUMS does not come along.
+func (b *Bundle) SendPart(ctx context.Context, to Place, there fs.FS, sender transfer.Sender, names []string) error {
+	_, err := b.send(ctx, load{to: to, there: there, sender: sender, names: append(b.small(), names...), part: true})
+	return err
+}
+
+// ReadStick reads back what SendStick has brought.
+func (b *Bundle) ReadStick(ctx context.Context, at Place, sender transfer.Sender, stick media.Stick) (Outcome, error) {
+	return b.readBack(ctx, at, sender, append(b.small(), stick.Files...))
+}
+
+// ReadBack reads back what Send has brought. Where the medium holds other
+// bytes, it is not called complete any more (SHA256SUMS goes), the error wraps
+// ErrChanged, and the next Send writes these blocks anew.
+func (b *Bundle) ReadBack(ctx context.Context, at Place, sender transfer.Sender) (Outcome, error) {
+	return b.readBack(ctx, at, sender, b.names())
+}
+
+// names returns the listed names: the small files, then the large ones.
 func (b *Bundle) names() []string {
-	var volumes []string
-	for _, v := range b.Texts.Manifest.Volumes {
-		volumes = append(volumes, v.Name)
+	names := b.small()
+	for _, f := range b.large() {
+		names = append(names, f.Name)
 	}
-	var names []string
-	for _, name := range b.Texts.Sums().Names() {
-		if !slices.Contains(volumes, name) {
-			names = append(names, name)
-		}
-	}
-	return append(names, volumes...)
+	return names
 }
 
-func (b *Bundle) signatures(to Place) error {
+// small returns the listed names of the small files.
+func (b *Bundle) small() []string {
+	large := map[string]bool{}
+	for _, f := range b.large() {
+		large[f.Name] = true
+	}
+	return slices.DeleteFunc(b.Texts.Sums().Names(), func(name string) bool { return large[name] })
+}
+
+// large returns the files whose blocks are listed, in the order in which they are.
+func (b *Bundle) large() []manifest.Volume { return b.Texts.Manifest.Large() }
+
+// signatures writes the signatures.
+func (b *Bundle) signatures(to Place) error { return b.eachSignature(to.Put) }
+
+// eachSignature calls do with each signature file of the bundle.
+func (b *Bundle) eachSignature(do func(name string, armored []byte) error) error {
 	for _, principal := range b.Texts.Signatures {
 		name, err := manifest.SignatureName(principal)
 		if err != nil {
@@ -128,34 +117,30 @@ func (b *Bundle) signatures(to Place) error {
 		if err != nil {
 			return err
 		}
-		if err := to.Put(name, armored); err != nil {
+		if err := do(name, armored); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Size returns how many bytes the bundle's volumes have.
-func (b *Bundle) Size() int64 { return b.Texts.Manifest.SpaceSize() }
-
-// ReadBack reads every listed file of a place back and compares its hash.
-func ReadBack(ctx context.Context, at Place, sums manifest.Sums, show progress.Sink) (Outcome, error) {
-	files, err := at.ReadBack(ctx, show, sums.Names()...)
+// Copy writes the second place of the small files, which a bundle with parity
+// has, with the signatures that there are.
+func (b *Bundle) Copy(to interface {
+	Put(name string, data []byte) error
+}) error {
+	if b.Texts.Manifest.Parity == nil {
+		return nil
+	}
+	files, err := b.texts()
 	if err != nil {
-		return Written, err
+		return err
 	}
-	outcome := ReadMedium
-	var wrong []error
-	for _, f := range files {
-		if manifest.Digest(f.SHA256) != sums[f.Name] {
-			wrong = append(wrong, fmt.Errorf("%w: %q", ErrChanged, f.Name))
-		}
-		if f.Source != transfer.FromMedium {
-			outcome = ReadCached
-		}
-	}
-	return outcome, errors.Join(wrong...)
+	return to.Put(manifest.CopyName, manifest.MarshalCopy(files))
 }
+
+// Size returns how many bytes the bundle's volumes and parity have.
+func (b *Bundle) Size() int64 { return b.Texts.Manifest.SpaceSize() + b.Texts.Manifest.Parity.Size() }
 
 // String says the outcome for people.
 func (o Outcome) String() string {

@@ -84,6 +84,9 @@ func (d *Destination) plan(ctx context.Context, r *load.Release) (*load.Plan, er
 		}
 	}
 	for _, w := range want {
+		if w.name == "" && w.image {
+			p.Notes = append(p.Notes, fmt.Sprintf("without a tag, by its digest alone: oci:%s@%s", d.dir, w.Digest))
+		}
 		if w.name != "" && !w.list {
 			p.Names = append(p.Names, load.Name{Name: w.name, Old: old.standsFor(w), New: w.Digest})
 		}

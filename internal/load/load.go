@@ -10,6 +10,7 @@ import (
 	"airlock/internal/manifest"
 	"airlock/internal/oci"
 	"airlock/internal/progress"
+	"airlock/internal/volume"
 )
 
 // ErrMoves is wrapped where names stand for other images at the destination
@@ -36,8 +37,8 @@ type Result struct {
 }
 
 // Run loads the images of a bundle into a destination and has it answer for
-// them. After an error no name at the destination has moved, unless it is the
-// final check that failed.
+// them. After an error no name at the destination has moved, unless it is a
+// *PartlyNamedError or the final check that failed.
 func Run(ctx context.Context, blobs *archive.Reader, to Destination, o Options) (*Result, error) {
 	if err := blobs.Complete(); err != nil {
 		return nil, err
@@ -66,14 +67,21 @@ func Run(ctx context.Context, blobs *archive.Reader, to Destination, o Options) 
 	return result, to.Check(ctx, release, plan)
 }
 
+// proveFirst proves what is proven before the destination is touched. What can be
+// mended is, blob by blob, as in a larger bundle.
 func proveFirst(ctx context.Context, blobs *archive.Reader) error {
+	var err error
 	switch {
 	case blobs.Space().Size() > wholeFirst:
-		return nil
 	case blobs.ContentSize() > wholeFirst:
-		return blobs.Space().Verify(ctx, progress.Discard, func([]byte) error { return nil })
+		err = blobs.Space().Verify(ctx, progress.Discard, func([]byte) error { return nil })
+	default:
+		err = blobs.Verify(ctx, progress.Discard)
 	}
-	return blobs.Verify(ctx, progress.Discard)
+	if damage := (*volume.Damage)(nil); errors.As(err, &damage) && damage.Mendable() {
+		return nil
+	}
+	return err
 }
 
 // Moves returns the names that stand for other images now.

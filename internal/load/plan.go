@@ -32,8 +32,8 @@ type Destination interface {
 	// Plan asks the destination what it has. It changes nothing.
 	Plan(ctx context.Context, r *Release) (*Plan, error)
 	// Load does what p says: blobs, then documents by digest, then names.
-	// When it fails, no name has moved, and a second Load goes on from
-	// what arrived.
+	// When it fails, no name has moved, unless the error is a
+	// *PartlyNamedError, and a second Load goes on from what arrived.
 	Load(ctx context.Context, r *Release, p *Plan, show progress.Sink) error
 	// Check asks the destination for what it has now and compares digests.
 	Check(ctx context.Context, r *Release, p *Plan) error

@@ -67,10 +67,15 @@ func (r *Release) image(ctx context.Context, listed *manifest.Image) (*Image, er
 		roots = append(roots, descriptor(referrer.Descriptor))
 	}
 	nodes, blobs := map[manifest.Digest]oci.Node{}, map[manifest.Digest]oci.Descriptor{}
-	for _, root := range roots {
+	for i, root := range roots {
 		closure, err := oci.Walk(ctx, root, r.fetch)
 		if err != nil {
 			return nil, err
+		}
+		if i == 0 {
+			if err := r.checkRoot(listed, closure); err != nil {
+				return nil, err
+			}
 		}
 		for _, node := range closure.Nodes {
 			nodes[node.Digest] = node
@@ -107,7 +112,10 @@ func (image *Image) fill(listed *manifest.Image, nodes map[manifest.Digest]oci.N
 	for digest := range blobs {
 		return fmt.Errorf("%w: blob %s belongs to the image but is not listed", ErrRejected, digest)
 	}
-	return nil
+	if err := image.checkOrder(); err != nil {
+		return err
+	}
+	return image.checkReferrers()
 }
 
 // fetch is oci.Fetch over the bundle.

@@ -10,6 +10,7 @@ package manifest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,11 +34,17 @@ const (
 	MaxManifest = 16 << 20 // bytes
 	MaxBases    = 64       // bundles that a bundle is based on
 	MaxVolumes  = 9999     // volumes of a bundle
-	MaxSpace    = 1 << 46  // bytes of all volumes: 64 TiB
 	maxObjects  = 1 << 18  // braces, counted before anything is allocated for them
 	maxText     = 1024     // bytes of a name, a version, an annotation
 	timeLayout  = "2006-01-02T15:04:05Z"
 )
+
+// MaxSpace is how many bytes all volumes may have together, 2 TiB: as many as
+// the largest blocks.bin lists the blocks of.
+const MaxSpace = MaxSmallFile / sha256.Size * BlockSize
+
+// VolumeSuffix ends the name of every volume.
+const VolumeSuffix = ".vol"
 
 // ErrRejected is wrapped by every refusal of a bundle's texts: damaged,
 // malformed or not authentic.
@@ -61,6 +68,7 @@ type Manifest struct {
 	BlockSize   int64             `json:"blockSize"` // bytes; BlockSize in this version
 	Volumes     []Volume          `json:"volumes"`
 	Index       Extent            `json:"index"`
+	Parity      *Parity           `json:"parity,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
@@ -114,18 +122,26 @@ type Extent struct {
 
 // Marshal returns the one text for m, which must be valid.
 func (m *Manifest) Marshal() ([]byte, error) {
-	if err := m.check(); err != nil {
+	text, err := m.marshal()
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ManifestName, err)
+	}
+	return text, nil
+}
+
+func (m *Manifest) marshal() ([]byte, error) {
+	if err := m.check(); err != nil {
+		return nil, err
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", " ")
 	if err := enc.Encode(m); err != nil {
-		return nil, fmt.Errorf("%s: %w", ManifestName, err)
+		return nil, err
 	}
 	if b.Len() > MaxManifest {
-		return nil, fmt.Errorf("%s: %d bytes, at most %d are allowed", ManifestName, b.Len(), MaxManifest)
+		return nil, fmt.Errorf("%d bytes, at most %d are allowed", b.Len(), MaxManifest)
 	}
 	return b.Bytes(), nil
 }
@@ -159,7 +175,7 @@ func parse(text []byte) (*Manifest, error) {
 	if err := json.Unmarshal(text, m); err != nil {
 		return nil, err
 	}
-	again, err := m.Marshal()
+	again, err := m.marshal()
 	if err != nil {
 		return nil, err
 	}
@@ -228,6 +244,9 @@ func (m *Manifest) check() error {
 	if err := m.checkVolumes(); err != nil {
 		return err
 	}
+	if err := m.checkParity(); err != nil {
+		return err
+	}
 	return m.checkImages()
 }
 
@@ -255,6 +274,9 @@ func (m *Manifest) checkVolumes() error {
 	for i, v := range m.Volumes {
 		if err := CheckName(v.Name); err != nil {
 			return err
+		}
+		if !strings.HasSuffix(v.Name, VolumeSuffix) {
+			return fmt.Errorf("volume %q: want a name that ends in %q", v.Name, VolumeSuffix)
 		}
 		last := i == len(m.Volumes)-1
 		switch {
@@ -305,14 +327,21 @@ func (image *Image) check() error {
 		return errors.New("no names")
 	}
 	for _, name := range image.Names {
-		if err := checkText(name); err != nil {
-			return fmt.Errorf("name %w", err)
+		if err := checkImageName(name); err != nil {
+			return err
 		}
+	}
+	if err := checkPlatforms(image.Platforms); err != nil {
+		return err
 	}
 	if err := image.Root.check(); err != nil {
 		return err
 	}
-	if !slices.Contains(image.Manifests, image.Root.Digest) {
+	listed := make(map[Digest]bool, len(image.Manifests))
+	for _, d := range image.Manifests {
+		listed[d] = true
+	}
+	if !listed[image.Root.Digest] {
 		return fmt.Errorf("root %s is not among the manifests", image.Root.Digest)
 	}
 	if image.Blobs == nil {
@@ -325,12 +354,28 @@ func (image *Image) check() error {
 		if err := r.check(); err != nil {
 			return err
 		}
-		if r.Subject.IsZero() {
-			return fmt.Errorf("referrer %s has no subject", r.Digest)
-		}
-		if !slices.Contains(image.Manifests, r.Digest) {
+		if !listed[r.Digest] {
 			return fmt.Errorf("referrer %s is not among the manifests", r.Digest)
 		}
+		if !listed[r.Subject] {
+			return fmt.Errorf("referrer %s: its subject %s is not among the manifests", r.Digest, r.Subject)
+		}
+	}
+	return nil
+}
+
+func (r Referrer) check() error {
+	if err := r.Descriptor.check(); err != nil {
+		return err
+	}
+	if r.Subject.IsZero() {
+		return fmt.Errorf("referrer %s has no subject", r.Digest)
+	}
+	if r.Tag == "" {
+		return nil
+	}
+	if err := checkTag(r.Tag); err != nil {
+		return fmt.Errorf("referrer %s: %w", r.Digest, err)
 	}
 	return nil
 }
@@ -338,6 +383,9 @@ func (image *Image) check() error {
 func (d Descriptor) check() error {
 	if d.Digest.IsZero() || d.Size <= 0 || d.MediaType == "" {
 		return fmt.Errorf("descriptor %s: needs a media type, a digest and a size", d.Digest)
+	}
+	if !IsMediaType(d.MediaType) || (d.ArtifactType != "" && !IsMediaType(d.ArtifactType)) {
+		return fmt.Errorf("descriptor %s: media type %q, artifact type %q: want type/subtype", d.Digest, clip(d.MediaType), clip(d.ArtifactType))
 	}
 	return nil
 }

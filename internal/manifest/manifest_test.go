@@ -25,7 +25,7 @@ func valid() *manifest.Manifest {
 		Created: "2026-01-02T03:04:05Z", Expires: "2027-01-02T03:04:05Z",
 		Bases: []manifest.Base{{Release: "shop", Version: "0.9", Root: digestA}},
 		Images: []manifest.Image{{
-			Names: []string{"a.example/<x>&y:1", "b.example/x"}, Root: root, Platforms: []string{"linux/amd64", "linux/arm64/v8"},
+			Names: []string{"a.example/x/y:1", "b.example/x"}, Root: root, Platforms: []string{"linux/amd64", "linux/arm64/v8"},
 			Manifests: []manifest.Digest{digestB, digestA}, Blobs: []manifest.Digest{digestB, digestA},
 			Referrers: []manifest.Referrer{{Descriptor: referrer, Subject: digestA, Tag: "sha256-1.sig"}},
 		}},
@@ -51,7 +51,7 @@ func TestMarshal(t *testing.T) {
 	if again.Title() != "shop 1.0+b2" || again.SpaceSize() != 2<<20+100 || !again.CreatedAt().Equal(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)) {
 		t.Errorf("%s, %d bytes, %s", again.Title(), again.SpaceSize(), again.CreatedAt())
 	}
-	for _, want := range []string{`"a.example/<x>&y:1"`, `"sequence": 18446744073709551615`, "\n \"annotations\": {\n  \"a\": \"é\",\n  \"b\": \"<&>\"\n }\n}\n"} {
+	for _, want := range []string{`"sequence": 18446744073709551615`, "\n \"annotations\": {\n  \"a\": \"é\",\n  \"b\": \"<&>\"\n }\n}\n"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("there is no %s in %s", want, text)
 		}
@@ -73,8 +73,11 @@ func TestCheckVolumes(t *testing.T) {
 	}{
 		"9999 volumes":  {many(manifest.MaxVolumes), true},
 		"10000 volumes": {many(manifest.MaxVolumes + 1), false},
-		"the sum over the limit": {[]manifest.Volume{
-			{Name: "a.vol", Size: manifest.MaxSpace}, {Name: "b.vol", Size: 1 << 20},
+		"all the bytes that are allowed": {[]manifest.Volume{
+			{Name: "a.vol", Size: manifest.MaxSpace / 2}, {Name: "b.vol", Size: manifest.MaxSpace / 2},
+		}, true},
+		"a byte more": {[]manifest.Volume{
+			{Name: "a.vol", Size: manifest.MaxSpace / 2}, {Name: "b.vol", Size: manifest.MaxSpace / 2}, {Name: "c.vol", Size: 1},
 		}, false},
 		"the sum over 64 bits": {[]manifest.Volume{
 			{Name: "a.vol", Size: 1 << 62}, {Name: "b.vol", Size: 1 << 62}, {Name: "c.vol", Size: 1 << 62},
@@ -87,6 +90,92 @@ func TestCheckVolumes(t *testing.T) {
 		if (err == nil) != c.ok {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestLimitsAgree holds that what one limit allows no other one refuses: the
+// most volumes with the longest names, beside other files, and the most bytes.
+func TestLimitsAgree(t *testing.T) {
+	m, sums := valid(), manifest.Sums{}
+	m.Volumes = nil
+	for i := range 10 * manifest.MaxVolumes / 9 { // a tenth of them stand for other files
+		name := fmt.Sprintf("%060d.vol", i)
+		sums[name] = digestA
+		if i < manifest.MaxVolumes {
+			m.Volumes = append(m.Volumes, manifest.Volume{Name: name, Size: 200 << 20})
+		}
+	}
+	m.Index.Offset = m.SpaceSize() - 50
+	text, err := m.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := manifest.Parse(text); err != nil {
+		t.Error(err)
+	}
+	if got, err := manifest.ParseSums(sums.Marshal()); err != nil || len(got) != len(sums) {
+		t.Errorf("%d lines of %d, %v", len(got), len(sums), err)
+	}
+	if blocks := int64(manifest.MaxSpace / manifest.BlockSize); blocks*32 != manifest.MaxSmallFile {
+		t.Errorf("the hashes of %d blocks are no file of %d bytes", blocks, manifest.MaxSmallFile)
+	}
+}
+
+// TestShapes are names, platforms, media types and tags, right and wrong.
+func TestShapes(t *testing.T) {
+	long := strings.Repeat("a", 129)
+	for what, c := range map[string]struct {
+		set         func(*manifest.Manifest, string)
+		good, wrong []string
+	}{
+		"name": {func(m *manifest.Manifest, s string) { m.Images[0].Names[0] = s },
+			[]string{"a.example/x", "a.example:5000/x/y:1.0_B-c", "localhost/x", "localhost:1/x", "[fd00::1]:5000/x", "[::1]/x", "127.0.0.1/x:1", "Host/x", "docker.io/library/a-b__c_d.e---f", "a.example/x:" + long[1:], "a.example/" + strings.Repeat("a", 255)},
+			[]string{"x", "library/x:1", "a.example", "a.example/", "/x", "a.example//x", "a.example/X", "a.example/x:", "a.example/x:-1", "a.example/x:.1", "a.example/x:" + long, "a.example/x@" + digestA.String(), "../../etc/passwd", "a.example/../x",
+				"a.example/x..y", "a.example/x___y", "a.example/x._y", "a.example/-x", "a.example/x-", "a.example/x y", "a.example/é", "a.example/x:é", "-a.example/x", "a-.example/x", "a..example/x", "a.example:/x", "a.example:x/x", "a.example:123456/x",
+				"[::1/x", "[]/x", "[::g]/x", "[::1]x/x", "http://a.example/x", "a_b.example/x", "a.example/" + strings.Repeat("a", 256), strings.Repeat("a", 256) + "./x", "a.example/x:1:2", "a.example/x:1/y"}},
+		"platform": {func(m *manifest.Manifest, s string) { m.Images[0].Platforms = []string{s} },
+			[]string{"linux/amd64", "linux/arm/v7", "windows/amd64", "x_y.z/a-b/c"},
+			[]string{"", "linux", "linux/", "/amd64", "linux/arm/v7/x", "Linux/amd64", "linux/\x1b[2J", "linux//v7", "linux/amd64 ", "linux/" + strings.Repeat("a", 1025)}},
+		"media type": {func(m *manifest.Manifest, s string) { m.Images[0].Root.MediaType = s },
+			[]string{"a/b", "application/vnd.oci.image.index.v1+json", "x.y!#$&-^_/z.+"},
+			[]string{"a", "a/", "/b", "a/b/c", "a/b;c=d", "a/b ", ".a/b", "a/.b", "a/\x1b[2J", "a/é", "a/" + long}},
+		"artifact type": {func(m *manifest.Manifest, s string) { m.Images[0].Referrers[0].ArtifactType = s },
+			[]string{"", "application/spdx+json"},
+			[]string{"a", "a b/c", "a/\n"}},
+		"tag": {func(m *manifest.Manifest, s string) { m.Images[0].Referrers[0].Tag = s },
+			[]string{"", "1", "_", "A.b-c_d", "sha256-" + digestA.Hex() + ".sig", long[1:]},
+			[]string{".", "-a", "a/b", "../x", "a:b", " ", "é", "a\x00", long}},
+	} {
+		for _, good := range c.good {
+			m := valid()
+			c.set(m, good)
+			text, err := m.Marshal()
+			if err == nil {
+				_, err = manifest.Parse(text)
+			}
+			if err != nil {
+				t.Errorf("%s %q: %v", what, good, err)
+			}
+		}
+		for _, wrong := range c.wrong {
+			m := valid()
+			c.set(m, wrong)
+			if _, err := m.Marshal(); err == nil || strings.Count(err.Error(), "manifest.json") != 1 {
+				t.Errorf("%s %q: %v", what, wrong, err)
+			}
+		}
+	}
+}
+
+// TestErrorsNameTheFileOnce reads what Parse says of a text that breaks a rule.
+func TestErrorsNameTheFileOnce(t *testing.T) {
+	text, err := valid().Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = manifest.Parse(bytes.Replace(text, []byte("linux/amd64"), []byte("linux/AMD64"), 1))
+	if !errors.Is(err, manifest.ErrRejected) || !strings.HasPrefix(err.Error(), "manifest.json: rejected: image 1: platform") {
+		t.Error(err)
 	}
 }
 
@@ -121,7 +210,7 @@ func TestNames(t *testing.T) {
 		"a": true, "README.txt": true, "shop-1.4.0.000.vol": true, "blocks.bin": true, "0": true, "a_b-c.d": true, strings.Repeat("a", 64): true, "console": true, "a.con": true, "com10": true,
 		"": false, ".": false, "..": false, "../x": false, "/abs": false, "a/b": false, `a\b`: false, `c:\x`: false, "c:x": false, "x.": false, "x ": false, " x": false, "a b": false,
 		"a\x00b": false, "a\nb": false, "a\x7f": false, "con": false, "con.txt": false, "nul.tar.gz": false, "aux": false, "prn": false, "com1": false, "lpt9.vol": false,
-		"Readme.txt": false, "README.TXT": false, "A": false, "é": false, "e\u0301": false, "ａ": false, strings.Repeat("a", 65): false, strings.Repeat("a", 300): false,
+		"readme.txt": false, "Readme.txt": false, "README.TXT": false, "A": false, "é": false, "e\u0301": false, "ａ": false, strings.Repeat("a", 65): false, strings.Repeat("a", 300): false,
 		"-x": false, "_x": false, ".x": false, "~": false, "a~1": false, "a*": false, "a?": false, "\ufeffa": false, "a\xff": false,
 	} {
 		if err := manifest.CheckName(name); (err == nil) != ok {

@@ -15,8 +15,8 @@ import (
 // MaxSignatures is how many signature files a bundle may have.
 const MaxSignatures = 32
 
-// MaxSmallFile bounds every listed file that is read whole: 64 MiB of
-// blocks.bin cover 2 TiB of volumes.
+// MaxSmallFile bounds in bytes every listed file that is read whole, such as
+// the blocks.bin of MaxSpace bytes of volumes.
 const MaxSmallFile = 64 << 20
 
 // Unverified is what a bundle says of itself. Nothing of it is proven: it is
@@ -31,8 +31,10 @@ type Unverified struct {
 
 // ReadSums returns the bytes of SHA256SUMS, unjudged. Without that file a
 // bundle is ErrIncomplete.
-func ReadSums(fsys fs.FS) ([]byte, error) {
-	text, err := ReadFile(fsys, SumsName, MaxSums)
+func ReadSums(fsys fs.FS) ([]byte, error) { return readSums(folder{fsys}) }
+
+func readSums(from place) ([]byte, error) {
+	text, err := from.read(SumsName, MaxSums)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: there is no %s, which is written last", ErrIncomplete, SumsName)
 	}
@@ -47,13 +49,13 @@ func Read(fsys fs.FS) (*Unverified, error) {
 		return nil, err
 	}
 	u := &Unverified{text: text, Root: DigestOf(text)}
-	if u.Signatures, err = signatures(fsys); err != nil {
+	if u.Signatures, err = signatures(folder{fsys}); err != nil {
 		return nil, err
 	}
 	if u.sums, err = ParseSums(text); err != nil {
 		return nil, err
 	}
-	raw, err := u.file(fsys, ManifestName)
+	raw, err := u.file(folder{fsys}, ManifestName)
 	if err != nil {
 		return nil, err
 	}
@@ -68,12 +70,12 @@ func (u *Unverified) Sums() Sums { return u.sums }
 func (u *Unverified) Text() []byte { return u.text }
 
 // file returns a listed small file that has the listed hash.
-func (u *Unverified) file(fsys fs.FS, name string) ([]byte, error) {
+func (u *Unverified) file(from place, name string) ([]byte, error) {
 	want, ok := u.sums[name]
 	if !ok {
 		return nil, fmt.Errorf("%w: %s does not list %q", ErrRejected, SumsName, name)
 	}
-	data, err := ReadFile(fsys, name, MaxSmallFile)
+	data, err := from.read(name, MaxSmallFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %q is missing", ErrRejected, name)
 	}
@@ -90,7 +92,8 @@ func (u *Unverified) file(fsys fs.FS, name string) ([]byte, error) {
 // trusts, and every small file as it was signed. Only Open makes one.
 type Verified struct {
 	unverified Unverified
-	files      map[string][]byte
+	texts      map[string][]byte // every small file
+	mended     []string          // names of texts that are not as they should be in the bundle
 	signers    []Signed
 }
 
@@ -103,93 +106,167 @@ type Signed struct {
 
 // Open proves a bundle's texts: at least one signature over SHA256SUMS by a
 // key that allowed trusts at the given time, no signature that does not fit
-// the bytes, and every listed file but the volumes with its listed hash.
+// the bytes, and every listed file but volumes and parity with its listed hash.
 // Nothing of SHA256SUMS is parsed before its signature holds. Every refusal
 // wraps ErrRejected or trust.ErrRejected; a bundle without SHA256SUMS is
 // ErrIncomplete.
+//
+// What cannot be proven so is looked for in copy.tar, if there is one, and
+// judged by the same rules; Mended tells what was taken from there.
 func Open(fsys fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Verified, error) {
-	text, err := ReadSums(fsys)
-	if err != nil {
-		return nil, err
+	o := opening{places: []place{folder{fsys}}, allowed: allowed, at: at}
+	attempt := func(first int) (*Verified, error) {
+		v := &Verified{texts: map[string][]byte{}}
+		return v, o.open(v, first)
 	}
-	signers, err := checkSignatures(fsys, text, allowed, at)
-	if err != nil {
-		return nil, err
+	v, err := attempt(0)
+	if err == nil {
+		return v, nil
 	}
-	v := &Verified{files: map[string][]byte{}, signers: signers}
-	for _, s := range signers {
-		principal, _ := SignaturePrincipal(s.File)
-		v.unverified.Signatures = append(v.unverified.Signatures, principal)
+	if files, _ := readCopy(fsys); len(files) > 0 {
+		o.places = append(o.places, files)
 	}
-	if err := v.read(fsys, text); err != nil {
-		return nil, err
+	for first := 0; first < len(o.places) && len(o.places) > 1; first++ {
+		if v, again := attempt(first); again == nil {
+			return v, nil
+		}
 	}
-	return v, v.checkExpiry(at)
+	return nil, err
 }
 
-func checkSignatures(fsys fs.FS, text []byte, allowed *trust.AllowedSigners, at time.Time) ([]Signed, error) {
-	principals, err := signatures(fsys)
+// opening is the proving of a bundle whose small files are in one of several
+// places; the first is where they should be.
+type opening struct {
+	places  []place
+	allowed *trust.AllowedSigners
+	at      time.Time
+}
+
+// open proves the SHA256SUMS of one place, and what it lists.
+func (o *opening) open(v *Verified, first int) error {
+	text, err := readSums(o.places[first])
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var all []Signed
+	v.take(SumsName, text, first)
+	if err := o.signatures(v, text); err != nil {
+		return err
+	}
+	if err := o.read(v, text); err != nil {
+		return err
+	}
+	slices.Sort(v.mended)
+	return v.checkExpiry(o.at)
+}
+
+// take keeps a small file that was found in that place.
+func (v *Verified) take(name string, data []byte, place int) {
+	v.texts[name] = data
+	if place > 0 {
+		v.mended = append(v.mended, name)
+	}
+}
+
+// signatures judges every signature file.
+func (o *opening) signatures(v *Verified, text []byte) error {
+	principals, err := signatures(o.places...)
+	if err != nil {
+		return err
+	}
 	var doubts []error
 	for _, principal := range principals {
-		file := signaturesFrom + principal + signaturesTo
-		armored, err := ReadFile(fsys, file, trust.MaxSignature)
+		signed, err := o.signature(v, text, principal)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		signer, err := allowed.Verify(Namespace, text, armored, at)
-		switch {
-		case err == nil:
-			all = append(all, Signed{File: file, Signer: signer})
-		case errors.Is(err, trust.ErrNotTrusted):
-			all = append(all, Signed{File: file, Untrusted: err})
-			doubts = append(doubts, fmt.Errorf("%s: %w", file, err))
-		default:
-			return nil, fmt.Errorf("%s: %w", file, err)
+		v.signers = append(v.signers, signed)
+		v.unverified.Signatures = append(v.unverified.Signatures, principal)
+		if signed.Untrusted != nil {
+			doubts = append(doubts, fmt.Errorf("%s: %w", signed.File, signed.Untrusted))
 		}
 	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("%w: nobody has signed it: no %s*%s", ErrRejected, signaturesFrom, signaturesTo)
+	if len(principals) == 0 {
+		return fmt.Errorf("%w: nobody has signed it: no %s*%s", ErrRejected, signaturesFrom, signaturesTo)
 	}
-	if len(doubts) == len(all) {
-		return nil, fmt.Errorf("%w: no signature by a trusted key: %w", ErrRejected, errors.Join(doubts...))
+	if len(doubts) == len(principals) {
+		return fmt.Errorf("%w: no signature by a trusted key: %w", ErrRejected, errors.Join(doubts...))
 	}
-	return all, nil
+	return nil
 }
 
-func (v *Verified) read(fsys fs.FS, text []byte) error {
+// signature judges a signature file: in the first place where it fits the bytes.
+func (o *opening) signature(v *Verified, text []byte, principal string) (Signed, error) {
+	var first error
+	file := signaturesFrom + principal + signaturesTo
+	for i, p := range o.places {
+		armored, err := p.read(file, trust.MaxSignature)
+		if err == nil {
+			var signer *trust.Signer
+			signer, err = o.allowed.Verify(Namespace, text, armored, o.at)
+			switch {
+			case err == nil:
+				v.take(file, armored, i)
+				return Signed{File: file, Signer: signer}, nil
+			case errors.Is(err, trust.ErrNotTrusted):
+				v.take(file, armored, i)
+				return Signed{File: file, Untrusted: err}, nil
+			}
+			err = fmt.Errorf("%s: %w", file, err)
+		}
+		if first == nil || errors.Is(first, fs.ErrNotExist) {
+			first = err
+		}
+	}
+	return Signed{}, first
+}
+
+// read takes every small file that SHA256SUMS lists.
+func (o *opening) read(v *Verified, text []byte) error {
 	u := &v.unverified
 	u.text, u.Root = text, DigestOf(text)
 	var err error
 	if u.sums, err = ParseSums(text); err != nil {
 		return err
 	}
-	raw, err := u.file(fsys, ManifestName)
+	raw, err := o.file(v, ManifestName)
 	if err != nil {
 		return err
 	}
 	if u.Manifest, err = Parse(raw); err != nil {
 		return err
 	}
-	volumes := map[string]bool{}
-	for _, volume := range u.Manifest.Volumes {
-		volumes[volume.Name] = true
-		if _, ok := u.sums[volume.Name]; !ok {
-			return fmt.Errorf("%w: %s does not list %q", ErrRejected, SumsName, volume.Name)
+	large := map[string]bool{}
+	for _, f := range u.Manifest.Large() {
+		large[f.Name] = true
+		if _, ok := u.sums[f.Name]; !ok {
+			return fmt.Errorf("%w: %s does not list %q", ErrRejected, SumsName, f.Name)
 		}
 	}
 	for _, name := range u.sums.Names() {
-		if volumes[name] {
+		if large[name] || name == ManifestName {
 			continue
 		}
-		if v.files[name], err = u.file(fsys, name); err != nil {
+		if _, err := o.file(v, name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// file takes a listed small file from the first place that has it as listed.
+func (o *opening) file(v *Verified, name string) ([]byte, error) {
+	var first error
+	for i, p := range o.places {
+		data, err := v.unverified.file(p, name)
+		if err == nil {
+			v.take(name, data, i)
+			return data, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
 }
 
 func (v *Verified) checkExpiry(at time.Time) error {
@@ -216,28 +293,36 @@ func (v *Verified) Signed() []Signed { return v.signers }
 // Unproven returns the bundle's texts as Read returns them.
 func (v *Verified) Unproven() *Unverified { return &v.unverified }
 
-// Sum returns the SHA-256 that SHA256SUMS lists for a volume.
+// Sum returns the SHA-256 that SHA256SUMS lists for a volume or parity file.
 func (v *Verified) Sum(name string) Digest { return v.unverified.sums[name] }
 
-// File returns the bytes of a listed file other than a volume, or nil.
-func (v *Verified) File(name string) []byte { return v.files[name] }
+// File returns the bytes of a listed file other than a volume or parity, or nil.
+func (v *Verified) File(name string) []byte {
+	if _, ok := v.unverified.sums[name]; !ok {
+		return nil
+	}
+	return v.texts[name]
+}
 
 // signatures returns the principals of the signature files, sorted.
-func signatures(fsys fs.FS) ([]string, error) {
-	entries, err := fs.ReadDir(fsys, ".")
-	if err != nil {
-		return nil, err
-	}
+func signatures(places ...place) ([]string, error) {
 	var principals []string
-	for _, entry := range entries {
-		if principal, ok := SignaturePrincipal(entry.Name()); ok {
-			principals = append(principals, principal)
+	for _, p := range places {
+		names, err := p.names()
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			if principal, ok := SignaturePrincipal(name); ok {
+				principals = append(principals, principal)
+			}
 		}
 	}
+	slices.Sort(principals)
+	principals = slices.Compact(principals)
 	if len(principals) > MaxSignatures {
 		return nil, fmt.Errorf("%w: %d signature files, at most %d are allowed", ErrRejected, len(principals), MaxSignatures)
 	}
-	slices.Sort(principals)
 	return principals, nil
 }
 

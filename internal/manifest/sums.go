@@ -12,7 +12,7 @@ const (
 	ManifestName   = "manifest.json"
 	BlocksName     = "blocks.bin"
 	ReadmeName     = "README.txt"
-	MaxSums        = 1 << 20 // bytes of SHA256SUMS
+	MaxSums        = 2 << 20 // bytes of SHA256SUMS: MaxVolumes and more with the longest names
 	maxNameLength  = 64
 	signaturesFrom = SumsName + "."
 	signaturesTo   = ".sig"
@@ -62,7 +62,7 @@ func parseSum(line string) (string, Digest, error) {
 	if err := CheckName(name); err != nil {
 		return "", Digest{}, err
 	}
-	if name == strings.ToLower(SumsName) || strings.HasSuffix(name, signaturesTo) {
+	if name == strings.ToLower(SumsName) || name == CopyName || strings.HasSuffix(name, signaturesTo) {
 		return "", Digest{}, fmt.Errorf("%q cannot be listed", name)
 	}
 	return name, digest, nil
@@ -90,7 +90,8 @@ func (s Sums) Names() []string {
 // CheckName refuses a file name that some file system between here and there
 // would refuse, change or mistake for another: names are lower-case
 // [a-z0-9._-], start with a letter or digit, do not end with a dot, are at most
-// 64 bytes long and are not a DOS device. README.txt is the one exception.
+// 64 bytes long and are not a DOS device. README.txt is the one exception, and
+// readme.txt, which would be the same file there, is none.
 func CheckName(name string) error {
 	if name == ReadmeName {
 		return nil
@@ -100,6 +101,8 @@ func CheckName(name string) error {
 		return fmt.Errorf("file name %q: want 1 to %d characters", clip(name), maxNameLength)
 	case strings.IndexFunc(name, notNameLetter) >= 0:
 		return fmt.Errorf("file name %q: only a-z, 0-9, dot, underscore and hyphen are allowed", name)
+	case name == strings.ToLower(ReadmeName):
+		return fmt.Errorf("file name %q: is the same file as %q on many media", name, ReadmeName)
 	case strings.ContainsAny(name[:1], "._-") || strings.HasSuffix(name, "."):
 		return fmt.Errorf("file name %q: must start with a letter or digit and not end with a dot", name)
 	}

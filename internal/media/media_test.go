@@ -111,10 +111,14 @@ func TestReceiveRefuses(t *testing.T) {
 		"cut":            bytes.NewReader(raw[:len(raw)/2]),
 		"cut by its end": bytes.NewReader(raw[:len(raw)-1024]),
 		"broken":         io.MultiReader(bytes.NewReader(raw[:1500]), failing{broken}),
+		"endless zeros":  io.MultiReader(bytes.NewReader(raw), &zeros{left: 1 << 40}),
 	} {
 		files, err := media.Receive(struct{ io.Reader }{stream}, spool)
 		if err == nil {
 			t.Errorf("%s: %v", what, files)
+		}
+		if noBundle := strings.HasPrefix(what, "no"); errors.Is(err, media.ErrNoBundle) != noBundle || (what != "broken" && !strings.Contains(err.Error(), "standard input")) {
+			t.Errorf("%s: %v", what, err)
 		}
 		if what == "broken" && !errors.Is(err, broken) {
 			t.Errorf("%s: %v", what, err)
@@ -132,6 +136,17 @@ func TestReceiveRefuses(t *testing.T) {
 	if left, err := os.ReadDir(spool); err != nil || len(left) > 0 {
 		t.Errorf("%v lies in the spool folder, %v", left, err)
 	}
+}
+
+type zeros struct{ left int64 }
+
+func (z *zeros) Read(p []byte) (int, error) {
+	if z.left <= 0 {
+		return 0, io.EOF
+	}
+	clear(p)
+	z.left -= int64(len(p))
+	return len(p), nil
 }
 
 type failing struct{ err error }

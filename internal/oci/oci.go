@@ -20,11 +20,12 @@ import (
 // Limits of what is read. A registry must take manifests of 4 MiB
 // (OCI distribution-spec, "Pushing Manifests").
 const (
-	MaxDocument  = 4 << 20 // bytes of an index, a manifest
-	MaxConfig    = 8 << 20 // bytes of an image config
-	MaxChildren  = 4096    // descriptors in one document
-	MaxDepth     = 4       // indexes within indexes
-	MaxDocuments = 10000   // indexes and manifests of one image
+	MaxDocument      = 4 << 20  // bytes of an index, a manifest
+	MaxConfig        = 8 << 20  // bytes of an image config
+	MaxChildren      = 4096     // descriptors in one document
+	MaxDepth         = 4        // indexes within indexes
+	MaxDocuments     = 10000    // indexes and manifests of one image
+	MaxDocumentBytes = 64 << 20 // of all these together
 )
 
 // The media types that Airlock carries as documents.
@@ -129,6 +130,40 @@ type Document struct {
 
 // IsIndex reports whether the document is an index.
 func (d *Document) IsIndex() bool { return IsIndexType(d.MediaType) }
+
+// Kind returns what a list of referrers says of the document (distribution-spec,
+// "Listing Referrers"): its artifact type or, if it refers to something and has
+// none, its config's media type. What has not a media type's form is none.
+func (d *Document) Kind() string {
+	kind := d.ArtifactType
+	if kind == "" && d.Subject != nil && d.Config != nil {
+		kind = d.Config.MediaType
+	}
+	if !manifest.IsMediaType(kind) {
+		return ""
+	}
+	return kind
+}
+
+// RefersTo reports whether subject is what the document refers to.
+func (d *Document) RefersTo(subject manifest.Digest) bool {
+	return d.Subject != nil && d.Subject.Digest == subject
+}
+
+// ReferrersTag returns the tag of the index that lists what refers to a document
+// where the registry does not (distribution-spec, "Referrers Tag Schema").
+func ReferrersTag(subject manifest.Digest) string { return "sha256-" + subject.Hex() }
+
+// IsReferrersTag reports whether a tag is one under which something that refers
+// to subject is looked for: ReferrersTag, or one of cosign's for a signature, an
+// attestation or an SBOM (cosign's SIGNATURE_SPEC.md, "Tag-based discovery").
+func IsReferrersTag(tag string, subject manifest.Digest) bool {
+	switch suffix, ok := strings.CutPrefix(tag, ReferrersTag(subject)); suffix {
+	case "", ".sig", ".att", ".sbom":
+		return ok
+	}
+	return false
+}
 
 // Parse reads the document that a descriptor with the given media type points
 // to. Every error wraps ErrMalformed.

@@ -31,13 +31,19 @@ type Fetch func(ctx context.Context, d Descriptor) ([]byte, error)
 
 // Walk follows root to every document and blob below it, fetching the
 // documents of one level side by side. It refuses more than MaxDepth levels of
-// indexes, more than MaxDocuments documents, and a blob named with two sizes.
+// indexes, more than MaxDocuments documents, documents of more than
+// MaxDocumentBytes together, and a blob named with two sizes.
 func Walk(ctx context.Context, root Descriptor, fetch Fetch) (*Closure, error) {
 	w := walker{fetch: fetch, nodes: map[manifest.Digest]Node{}, blobs: map[manifest.Digest]Descriptor{}}
-	level := []Descriptor{root}
+	level, left := []Descriptor{root}, int64(MaxDocumentBytes)
 	for depth := 0; len(level) > 0; depth++ {
 		if depth > MaxDepth {
 			return nil, fmt.Errorf("%w: %s: more than %d indexes within each other", ErrMalformed, root.Digest, MaxDepth)
+		}
+		for _, d := range level {
+			if left -= d.Size; left < 0 {
+				return nil, fmt.Errorf("%w: %s: documents of more than %d bytes in one image", ErrMalformed, root.Digest, MaxDocumentBytes)
+			}
 		}
 		next, err := w.level(ctx, level)
 		if err != nil {
@@ -175,7 +181,8 @@ func (c *Closure) order(nodes map[manifest.Digest]Node, digest manifest.Digest, 
 }
 
 // Platforms returns the platforms of the images below the root, each once, in
-// order; attestations ("unknown/unknown") are left out. A root manifest's
+// order; attestations ("unknown/unknown") and what ParsePlatform does not take,
+// such as an image that names no platform, are left out. A root manifest's
 // platform stands only in its config, which config fetches.
 func (c *Closure) Platforms(config func(Descriptor) ([]byte, error)) ([]string, error) {
 	var all []string
@@ -198,6 +205,10 @@ func (c *Closure) Platforms(config func(Descriptor) ([]byte, error)) ([]string, 
 		}
 		all = append(all, parsed.Platform.String())
 	}
+	all = slices.DeleteFunc(all, func(s string) bool {
+		_, err := ParsePlatform(s)
+		return err != nil
+	})
 	slices.SortFunc(all, cmp.Compare[string])
 	return slices.Compact(all), nil
 }

@@ -125,6 +125,20 @@ func TestWalkLimits(t *testing.T) {
 	if _, err := oci.Walk(t.Context(), p.index(groups[:2]...), p.fetch); err != nil {
 		t.Errorf("6803 documents: %v", err)
 	}
+	var large []oci.Descriptor
+	for i := range oci.MaxDocumentBytes / (4 << 20) {
+		large = append(large, p.add(oci.TypeManifest, manifestWith(fmt.Sprintf("%s,\"layers\":[],\"x\":\"%04d%s\"", config, i, strings.Repeat("x", 4<<20-1000)))))
+	}
+	if _, err := oci.Walk(t.Context(), p.index(large...), p.fetch); err != nil {
+		t.Errorf("64 MiB of documents: %v", err)
+	}
+	more := p.image(strings.Repeat("x", 100))
+	large = append(large, p.add(oci.TypeManifest, manifestWith(config+",\"layers\":[],\"x\":\""+strings.Repeat("x", 20000)+"\"")), more)
+	root := p.index(large...)
+	clear(p.asks)
+	if _, err := oci.Walk(t.Context(), root, p.fetch); !errors.Is(err, oci.ErrMalformed) || !strings.Contains(err.Error(), "67108864 bytes") || len(p.asks) > 1 {
+		t.Errorf("more than 64 MiB of documents: %v after %d of them were asked for", err, len(p.asks))
+	}
 	twice := p.add(oci.TypeManifest, layerWith(layer+","+strings.Replace(layer, `"size":5`, `"size":6`, 1)))
 	if _, err := oci.Walk(t.Context(), twice, p.fetch); !errors.Is(err, oci.ErrMalformed) || !strings.Contains(err.Error(), "with 5 and with 6 bytes") {
 		t.Errorf("a layer of two sizes: %v", err)
@@ -154,7 +168,7 @@ func TestClosurePlatforms(t *testing.T) {
 		return d
 	}
 	none := func(oci.Descriptor) ([]byte, error) { return nil, errors.New("the config is asked for") }
-	root := p.index(on(p.image("a"), "linux", "arm64"), on(p.image("b"), "linux", "amd64"), on(p.image("c"), "unknown", "unknown"), p.index(on(p.image("d"), "linux", "amd64")))
+	root := p.index(on(p.image("a"), "linux", "arm64"), on(p.image("b"), "linux", "amd64"), on(p.image("c"), "unknown", "unknown"), on(p.image("e"), "", ""), on(p.image("f"), "linux", "\\u001b[2J"), p.index(on(p.image("d"), "linux", "amd64")))
 	c, err := oci.Walk(t.Context(), root, p.fetch)
 	if err != nil {
 		t.Fatal(err)

@@ -47,6 +47,18 @@ func (c *Client) Destination(host, prefix string) *Destination {
 	return &Destination{client: c, net: net, host: host, prefix: strings.Trim(prefix, "/")}
 }
 
+// CheckDestination refuses a host and a prefix that no repository can have. It
+// asks nobody.
+func CheckDestination(host, prefix string) error {
+	if prefix = strings.Trim(prefix, "/"); prefix != "" {
+		if err := checkPath(prefix); err != nil {
+			return fmt.Errorf("prefix %q: want a path in lower case, such as %q", prefix, "team/mirror")
+		}
+	}
+	ref := reference{host: host, path: "x"}
+	return ref.check()
+}
+
 var _ load.Destination = (*Destination)(nil)
 
 // target is a repository at the destination and what is to be in it.
@@ -58,6 +70,7 @@ type target struct {
 	blobs map[manifest.Digest]oci.Descriptor
 	extra []tag                        // cosign's tags
 	names []tag                        // the images' tags
+	bare  []manifest.Digest            // images without a tag
 	lists map[manifest.Digest]oci.Node // indexes under fallback tags, by subject
 
 	mu       sync.Mutex
@@ -149,6 +162,7 @@ func (t *target) add(image *load.Image, name string) error {
 		}
 	}
 	if name == "" {
+		t.bare = append(t.bare, image.Root.Digest)
 		return nil
 	}
 	var err error
@@ -227,8 +241,11 @@ func (d *Destination) Plan(ctx context.Context, r *load.Release) (*load.Plan, er
 		}
 	}
 	for _, t := range targets {
+		for _, root := range t.bare {
+			p.Notes = append(p.Notes, fmt.Sprintf("without a tag, by its digest alone: %s/%s@%s", d.host, t.path, root))
+		}
 		for _, tag := range slices.Concat(t.extra, t.names) {
-			p.Names = append(p.Names, load.Name{Name: d.host + "/" + t.path + ":" + tag.name, Old: t.at[tag.name], New: tag.node.Digest})
+			p.Names = append(p.Names, load.Name{Name: d.nameOf(t, tag), Old: t.at[tag.name], New: tag.node.Digest})
 		}
 	}
 	return p, nil

@@ -1,12 +1,14 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
+	"airlock/internal/load"
 	"airlock/internal/manifest"
 	"airlock/internal/oci"
 )
@@ -181,5 +183,54 @@ func TestNothingIsNamedTooEarly(t *testing.T) {
 				t.Errorf("blobs were sent %d times, then %d times", sent, tr.count("PUT", "/blobs/"))
 			}
 		})
+	}
+}
+
+// TestPartlyNamed holds that a failure in the middle of the names tells which
+// were set and which were not, and that the next run sets the others alone.
+func TestPartlyNamed(t *testing.T) {
+	s := newShop(t)
+	tr := newTrap(t, true)
+	tr.set(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/shop/web/manifests/latest") {
+			w.WriteHeader(http.StatusForbidden)
+			return true
+		}
+		return false
+	})
+	c, _ := newTestClient(t, Options{})
+	_, err := loadAll(t.Context(), c.Destination(tr.host(), ""), s.release)
+	var partly *load.PartlyNamedError
+	if !errors.As(err, &partly) || !strings.Contains(err.Error(), "403") {
+		t.Fatal(err)
+	}
+	at := func(name string) string { return tr.host() + "/" + name }
+	set := []string{at("library/db:2"), at("shop/web:" + fallbackTag(s.subject) + ".sig"), at("shop/web:1.4")}
+	if !slices.Equal(partly.Set, set) || !slices.Equal(partly.Unset, []string{at("shop/web:latest")}) {
+		t.Errorf("set %q, not set %q", partly.Set, partly.Unset)
+	}
+	for _, name := range append(partly.Set, partly.Unset...) {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%v does not name %s", err, name)
+		}
+	}
+	tr.set(nil)
+	if _, err := loadAll(t.Context(), c.Destination(tr.host(), ""), s.release); err != nil {
+		t.Error(err)
+	}
+	if n := tr.count(http.MethodPut, "/manifests/1.4"); n != 0 {
+		t.Errorf("a name that stood was set %d times", n)
+	}
+	// A failure before any name is set says nothing of names.
+	tr = newTrap(t, true)
+	tr.set(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/sha256:") {
+			w.WriteHeader(http.StatusForbidden)
+			return true
+		}
+		return false
+	})
+	if _, err := loadAll(t.Context(), c.Destination(tr.host(), ""), s.release); err == nil || errors.As(err, &partly) {
+		t.Errorf("nothing was set: %v", err)
 	}
 }

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -34,6 +36,7 @@ func waits() []time.Duration {
 
 // statusError is an answer with another status than was asked for.
 type statusError struct {
+	host  string
 	code  int
 	said  string // by the registry, fit to be shown
 	after time.Duration
@@ -47,9 +50,17 @@ func (e *statusError) Error() string {
 	return s
 }
 
+// Is reports a 404 as fs.ErrNotExist, for who asks for what may be missing.
+func (e *statusError) Is(target error) bool {
+	return target == fs.ErrNotExist && e.code == http.StatusNotFound
+}
+
 // newStatusError reads the registry's reasons (distribution-spec, "Error Codes").
 func newStatusError(resp *http.Response) *statusError {
 	e := &statusError{code: resp.StatusCode, after: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
+	if resp.Request != nil {
+		e.host = resp.Request.URL.Host
+	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	var reasons struct {
 		Errors []struct{ Code, Message string }
@@ -105,7 +116,7 @@ type finalError struct{ error }
 func (e finalError) Unwrap() error { return e.error }
 
 // retry calls try until it succeeds, fails for good or has been called six
-// times. The error is fit to be shown.
+// times, and tells Options.Waiting of every wait. The error is fit to be shown.
 func (c *Client) retry(ctx context.Context, try func() error) error {
 	pauses := waits()
 	for i := 0; ; i++ {
@@ -116,13 +127,66 @@ func (c *Client) retry(ctx context.Context, try func() error) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if i == len(pauses) || !mayPass(err) {
+		host := hostOf(err)
+		if i == len(pauses) || !mayPass(err) || (errors.Is(err, syscall.ECONNREFUSED) && !c.hasAnswered(host)) {
 			return printable(err)
+		}
+		if c.options.Waiting != nil {
+			c.options.Waiting(Wait{Host: host, Reason: reason(err), Try: i + 2, Of: len(pauses) + 1})
 		}
 		if err := c.pause(ctx, waitFor(err, pauses[i])); err != nil {
 			return err
 		}
 	}
+}
+
+// Wait is a pause before another try.
+type Wait struct {
+	Host    string // empty: not known
+	Reason  string // on one line
+	Try, Of int    // the try to come, and how many there are at most
+}
+
+// hostOf returns the host that an error is about, if it says so.
+func hostOf(err error) string {
+	var status *statusError
+	if errors.As(err, &status) {
+		return clean(status.host)
+	}
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		if u, err := url.Parse(failed.URL); err == nil {
+			return clean(u.Host)
+		}
+	}
+	return ""
+}
+
+// reason returns what is the matter without the addresses around it.
+func reason(err error) string {
+	var status *statusError
+	var network *net.OpError
+	switch {
+	case errors.As(err, &status):
+		return clean(fmt.Sprintf("%d %s", status.code, http.StatusText(status.code)))
+	case errors.As(err, &network):
+		return clean(network.Err.Error())
+	}
+	return clean(err.Error())
+}
+
+// hasAnswered reports whether a host has answered anything yet: one that did and
+// refuses connections now is being started again, any other is mistyped or down.
+func (c *Client) hasAnswered(host string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.answered[host]
+}
+
+func (c *Client) noteAnswer(host string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.answered[host] = true
 }
 
 // waitFor returns how long to wait after err: what the registry asks for, or

@@ -65,6 +65,9 @@ func (n *network) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, err := transport.RoundTrip(out)
+	if err == nil {
+		n.client.noteAnswer(req.URL.Host)
+	}
 	if err == nil && n.only != "" {
 		n.learn(req.URL, resp)
 	}

@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -129,5 +130,20 @@ func TestReferrersRefused(t *testing.T) {
 				t.Errorf("%v, %v", got, err)
 			}
 		})
+	}
+}
+
+// TestMissingDocument holds that who asks can tell that there is no such
+// document, and that there is trouble.
+func TestMissingDocument(t *testing.T) {
+	d := oci.Descriptor{MediaType: oci.TypeManifest, Digest: manifest.DigestOf([]byte("gone")), Size: 4}
+	for code, missing := range map[int]bool{http.StatusNotFound: true, http.StatusForbidden: false} {
+		f := newFake(t, httptest.NewServer)
+		f.on("GET /v2/web/manifests/"+d.Digest.String(), status(code, ""))
+		c, _ := newTestClient(t, Options{})
+		_, err := mustImage(t, c, f.host()+"/web:1").Document(t.Context(), d)
+		if err == nil || errors.Is(err, fs.ErrNotExist) != missing {
+			t.Errorf("%d: %v", code, err)
+		}
 	}
 }

@@ -20,7 +20,8 @@
 //   - A connection that stays silent for a minute is given up. Trouble that
 //     may pass (no connection, a broken body, status 408, 429, 500, 502, 503
 //     and 504) is tried again five times within about 30 seconds, or as
-//     Retry-After asks, up to two minutes.
+//     Retry-After asks, up to two minutes. A host that does not resolve, or
+//     refuses the first connection, is not tried again.
 package registry
 
 import (
@@ -62,6 +63,7 @@ type Options struct {
 	CertsDir  string         // Docker's certs.d; empty: /etc/docker/certs.d
 	Keychain  authn.Keychain // empty: logins and credential helpers of Docker and Podman
 	Parallel  int            // uploads side by side; 0: 4
+	Waiting   func(Wait)     // is told before each pause, by several goroutines; nil: nobody is
 }
 
 // Client reaches registries. It is safe for use by several goroutines.
@@ -73,9 +75,10 @@ type Client struct {
 	pause   func(context.Context, time.Duration) error
 	idle    time.Duration
 
-	pull  *network
-	mu    sync.Mutex
-	repos map[string]*repository // of the pull side, by host and path
+	pull     *network
+	mu       sync.Mutex
+	repos    map[string]*repository // of the pull side, by host and path
+	answered map[string]bool        // hosts
 }
 
 // New returns a client. It reads the certificate files that o names.
@@ -90,7 +93,8 @@ func New(o Options) (*Client, error) {
 		o.Parallel = 4
 	}
 	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}
-	c := &Client{options: o, dial: dialer.DialContext, pause: pause, idle: idleTimeout, repos: map[string]*repository{}}
+	c := &Client{options: o, dial: dialer.DialContext, pause: pause, idle: idleTimeout,
+		repos: map[string]*repository{}, answered: map[string]bool{}}
 	if err := c.readCertificates(); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"airlock/internal/load"
+	"airlock/internal/manifest"
 	"airlock/internal/oci"
 	"airlock/internal/progress"
 )
@@ -41,15 +42,31 @@ func (d *Destination) Load(ctx context.Context, r *load.Release, p *load.Plan, s
 			group.Go(func() error { return step(t, pushing) })
 		}
 		if err := group.Wait(); err != nil {
-			return err
+			return d.partlyNamed(p, targets, err)
 		}
 	}
 	for _, t := range targets {
 		if err := t.pushTags(ctx, t.names); err != nil {
-			return err
+			return d.partlyNamed(p, targets, err)
 		}
 	}
 	return nil
+}
+
+// partlyNamed has an error tell which names were set before it.
+func (d *Destination) partlyNamed(p *load.Plan, targets []*target, err error) error {
+	at := map[string]manifest.Digest{}
+	for _, t := range targets {
+		for _, tag := range slices.Concat(t.extra, t.names) {
+			at[d.nameOf(t, tag)] = t.standsFor(tag.name)
+		}
+	}
+	return p.PartlyNamed(err, func(n load.Name) bool { return at[n.Name] == n.New })
+}
+
+// nameOf returns a tag's name in a plan.
+func (d *Destination) nameOf(t *target, tag tag) string {
+	return d.host + "/" + t.path + ":" + tag.name
 }
 
 // uploads is the uploading of a release's blobs.

@@ -82,6 +82,10 @@ func (r Ref) String() string {
 	s := r.Name
 	switch r.Transport {
 	case Registry:
+		switch first, _, _ := strings.Cut(s, ":"); Transport(first) {
+		case DockerDaemon, DockerArchive, OCILayout, OCIArchive: // a repository that is called so
+			s = "docker://" + s
+		}
 	case DockerDaemon:
 		s = string(DockerDaemon) + ":" + r.Name
 	default:

@@ -31,6 +31,13 @@ func TestParseRef(t *testing.T) {
 			t.Errorf("%q prints as %q", s, printed)
 		}
 	}
+	// Repositories that are called as transports are.
+	for _, s := range []string{"docker://docker-daemon:1.0", "docker://oci:latest", "docker://oci-archive:1@" + pinA.String(), "docker://docker-archive:x"} {
+		got, err := release.ParseRef(s)
+		if err != nil || got.Transport != release.Registry || got.String() != s {
+			t.Errorf("%q: %+v prints as %q, %v", s, got, got, err)
+		}
+	}
 	for _, s := range []string{"", "A", "a.example/x y", "a.example/x:", "a.example/x@", "a.example/x@sha256:1", "a@" + pinA.String() + "@" + pinA.String(), "docker://", "docker-daemon:", "oci:", "oci::x", "../x", "a.example/x:1:2", "http://a.example/x", "a/\x1b"} {
 		if got, err := release.ParseRef(s); err == nil {
 			t.Errorf("%q is taken for %+v", s, got)

@@ -66,7 +66,7 @@ func Parse(raw []byte) (*File, error) {
 	dec.KnownFields(true)
 	f := &File{}
 	if err := dec.Decode(f); err != nil {
-		return nil, err
+		return nil, plain(err)
 	}
 	if err := dec.Decode(&File{}); !errors.Is(err, io.EOF) {
 		return nil, errors.New("more than one YAML document")

@@ -76,7 +76,7 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for what, c := range map[string]struct{ text, says string }{
-		"nothing":             {"", "EOF"},
+		"nothing":             {"", "it is empty"},
 		"no images":           {"release: shop\nversion: \"1\"\n", "no images"},
 		"an empty list":       {"release: shop\nversion: \"1\"\nimages: []\n", "no images"},
 		"unknown field":       {"colour: red\n" + twoImages, "colour"},
@@ -106,7 +106,7 @@ func TestParseRefuses(t *testing.T) {
 		"a file without name":  {"release: shop\nversion: \"1\"\nimages:\n- image: docker-archive:x.tar\n", "no full name of its own"},
 		"no path":              {"release: shop\nversion: \"1\"\nimages:\n- image: \"oci:\"\n", "needs a path"},
 		"4 MiB and a byte":     {strings.Repeat("#", 4<<20) + "\n", "4194305 bytes"},
-		"alias bomb":           {"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + twoImages, "not found"},
+		"alias bomb":           {"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + twoImages, "there is no field"},
 	} {
 		if f, err := release.Parse([]byte(c.text)); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, %v; want an error that says %q", what, f, err, c.says)

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -21,7 +22,7 @@ type Dir struct{ place place }
 // that are missing, and refuses a path that is something else.
 func NewDir(path string) (*Dir, error) {
 	path = filepath.Clean(path)
-	if err := os.MkdirAll(path, 0o755); err != nil {
+	if err := makeFolder(path); err != nil {
 		return nil, err
 	}
 	p, err := openPlace(path)
@@ -31,20 +32,61 @@ func NewDir(path string) (*Dir, error) {
 	return &Dir{p}, nil
 }
 
+// makeFolder makes a folder, and those above it, durable one by one: on FAT, a
+// power cut before that leaves a folder that nobody can read.
+func makeFolder(path string) error {
+	err := os.Mkdir(path, 0o755)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeFolder(filepath.Dir(path)); err != nil {
+			return err
+		}
+		err = os.Mkdir(path, 0o755)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil // whatever it is, opening it as a folder tells
+	}
+	if err != nil {
+		return err
+	}
+	above, err := openPlace(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return above.sync()
+}
+
 // Create returns a writer of the file of that name. The bytes go straight to
-// that name, since a bundle is complete only once its SHA256SUMS stands; a
-// file of that name is removed first, anything else of that name is refused
+// that name, since a bundle is complete only once its SHA256SUMS stands. What
+// an earlier attempt has left there is read from the medium as the writing
+// comes to it, and only what differs is written, so that an attempt that was
+// cut goes on at reading speed; where the medium cannot be read past the page
+// cache, the file is removed first. Anything else of that name is refused
 // (ErrNotRegular). Close makes the file durable; its error, like that of
 // Write, means that the file must be written again from the start.
 func (d *Dir) Create(name string) (io.WriteCloser, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
 	}
-	f, err := d.create(name)
+	old := d.openStanding(name)
+	var f *os.File
+	var err error
+	if old != nil {
+		f, err = d.open(name, unix.O_RDWR)
+	} else {
+		f, err = d.create(name)
+	}
 	if err != nil {
+		old.close()
 		return nil, err
 	}
-	return newFile(d.place, name, f), nil
+	w := newFile(d.place, name, f)
+	if w.old = old; old != nil {
+		w.reserved = old.size
+		if err := d.place.trim(f, old.size); err != nil {
+			w.fail("truncating", err)
+		}
+	}
+	return w, nil
 }
 
 // Open opens a file that Create was called for, to be read while it is still
@@ -145,6 +187,7 @@ func openNew(dirfd int, name string) (*os.File, error) {
 // replace writes data to f and puts it in the place of name. The second Sync
 // is for vfat, which marks the file dirty again when it is renamed.
 func (d *Dir) replace(f *os.File, name string, data []byte) error {
+	d.place.reserve(f, 0, int64(len(data)))
 	if _, err := f.Write(data); err != nil {
 		return err
 	}

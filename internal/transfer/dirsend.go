@@ -49,6 +49,8 @@ type dirFile struct {
 	*os.File
 	d     *Dir
 	aside string
+
+	reserved int64 // see place.reserve
 }
 
 func (f *dirFile) size() (int64, error) {
@@ -59,14 +61,27 @@ func (f *dirFile) size() (int64, error) {
 	return info.Size(), nil
 }
 
-func (f *dirFile) truncate(size int64) error { return f.named("truncating", f.Truncate(size)) }
-func (f *dirFile) firm() bool                { return true }
+func (f *dirFile) truncate(size int64) error {
+	f.reserved = size
+	return f.named("truncating", f.Truncate(size))
+}
+
+// writeAt writes where the pipe, or whoever mends, has come to.
+func (f *dirFile) writeAt(b []byte, off int64) error {
+	if end := off + int64(len(b)); end > f.reserved {
+		f.reserved = f.d.place.reserve(f.File, f.reserved, end)
+	}
+	_, err := f.WriteAt(b, off)
+	return f.named("writing", err)
+}
+
+func (f *dirFile) firm() bool { return true }
 
 func (f *dirFile) pipeTo() pipeTo {
 	return pipeTo{
 		// One writer: FAT fills what lies before a byte with zeros first.
 		packet: 1 << 20, workers: 1, window: resend / 2,
-		write: func(b []byte, off int64) error { _, err := f.WriteAt(b, off); return f.named("writing", err) },
+		write: f.writeAt,
 		sync:  func() error { return f.named("syncing", f.Sync()) },
 	}
 }
@@ -82,6 +97,11 @@ func (f *dirFile) named(op string, err error) error {
 // Dir.Put for the second Sync.
 func (f *dirFile) commit(name string) error {
 	err := f.d.place.with(func(dirfd int) error {
+		if size, err := f.size(); err != nil {
+			return err
+		} else if err := f.d.place.trim(f.File, size); err != nil {
+			return err
+		}
 		if err := lookRegular(dirfd, name); err != nil && err != unix.ENOENT {
 			return err
 		}

@@ -25,6 +25,7 @@ var ErrGone = errors.New("no longer on the same device (was the medium removed?)
 type place struct {
 	path string
 	dev  uint64
+	fat  bool // the file system is FAT
 }
 
 func openPlace(path string) (place, error) {
@@ -37,12 +38,16 @@ func openPlace(path string) (place, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return place{}, &fs.PathError{Op: "opening", Path: path, Err: err}
 	}
-	return place{path: path, dev: uint64(st.Dev)}, nil
+	return place{path: path, dev: uint64(st.Dev), fat: isFAT(fd)}, nil
 }
 
-// open returns the folder itself, having found that it is still the same.
+// open returns the folder itself, having found that it is still the same. A
+// desktop removes the mount point of a stick that was pulled out.
 func (p place) open() (*os.File, error) {
 	fd, err := unix.Open(p.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err == unix.ENOENT || err == unix.ENODEV || err == unix.ENXIO {
+		return nil, fmt.Errorf("%q: %w: %w", p.path, ErrGone, err)
+	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "opening", Path: p.path, Err: err}
 	}
@@ -74,7 +79,7 @@ func (p place) with(step func(dirfd int) error) error {
 func (p place) sync() error {
 	return p.with(func(dirfd int) error {
 		if err := syncFolder(dirfd); err != nil {
-			return &fs.PathError{Op: "syncing", Path: p.path, Err: err}
+			return &fs.PathError{Op: "syncing", Path: p.path, Err: explain(err)}
 		}
 		return nil
 	})

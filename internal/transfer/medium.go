@@ -22,7 +22,7 @@ type Medium struct {
 	MountPoint string // where it is mounted, "" if the kernel would not say
 	Device     string // what is mounted there, such as /dev/sdb1
 	ReadOnly   bool
-	Removable  bool // a card, a stick or another device on USB, however encrypted or partitioned
+	Removable  bool // a card, a stick or another device on USB, however encrypted or partitioned; or FAT or exFAT, wherever
 }
 
 const noLimit = math.MaxInt64
@@ -51,7 +51,7 @@ func MediumOf(path string) (Medium, error) {
 		m.FileSystem = linux.behindFUSE(mount, dev)
 	}
 	m.MaxFile = maxFile(m.FileSystem, m.Cluster)
-	m.Removable = linux.removable(dev)
+	m.Removable = linux.removable(dev) || m.FileSystem == "vfat" || m.FileSystem == "exfat"
 	return m, nil
 }
 

@@ -49,3 +49,6 @@ func partialName(name string) string {
 	}
 	return p
 }
+
+// IsPartial tells whether a file of that name is one that is not complete.
+func IsPartial(name string) bool { return strings.HasPrefix(name, partial) }

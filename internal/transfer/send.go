@@ -97,12 +97,8 @@ func (s Sender) Send(ctx context.Context, dst Dest, files ...File) error {
 }
 
 func (s Sender) send(ctx context.Context, dst Dest, f File) error {
-	t := &trip{
-		sender: s, dst: dst, f: f, task: s.Progress.Start(f.Name, f.Size),
-		record: record{Place: dst.identity(), Name: f.Name, Size: f.Size, SHA256: hex.EncodeToString(f.SHA256[:])},
-	}
+	t := s.trip(dst, f)
 	defer t.task.Done()
-	t.aside = partialName(hex.EncodeToString(f.SHA256[:4]) + "-" + f.Name)
 	for try := 0; ; try++ {
 		t.moved = false
 		err := t.attempt(ctx)
@@ -115,6 +111,18 @@ func (s Sender) send(ctx context.Context, dst Dest, f File) error {
 		if perr := pause(ctx, again[try]); perr != nil {
 			return fmt.Errorf("%w: %w", perr, err)
 		}
+	}
+}
+
+// trip begins a trip, which is the same one for the same file to the same place.
+func (s Sender) trip(dst Dest, f File) *trip {
+	if s.Progress == nil {
+		s.Progress = progress.Discard
+	}
+	return &trip{
+		sender: s, dst: dst, f: f, task: s.Progress.Start(f.Name, f.Size),
+		record: record{Place: dst.identity(), Name: f.Name, Size: f.Size, SHA256: hex.EncodeToString(f.SHA256[:])},
+		aside:  partialName(hex.EncodeToString(f.SHA256[:4]) + "-" + f.Name),
 	}
 }
 

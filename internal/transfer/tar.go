@@ -51,6 +51,29 @@ func (t *Tar) Put(name string, data []byte) error {
 	return f.Close()
 }
 
+// PutFrom adds a file of size bytes that r gives, however large. A reader that
+// gives fewer is an error, after which nothing can follow.
+func (t *Tar) PutFrom(name string, size int64, r io.Reader) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err == nil {
+		t.err = t.write(name, size, nil)
+	}
+	if t.err == nil {
+		_, t.err = io.CopyN(t.w, r, size)
+	}
+	if t.err == nil {
+		t.err = t.w.Flush()
+	}
+	if t.err != nil {
+		return fmt.Errorf("writing %q to the tar stream: %w", name, explain(t.err))
+	}
+	return nil
+}
+
 // Close writes the end of the archive. A stream without it is incomplete.
 func (t *Tar) Close() error {
 	t.mu.Lock()
@@ -84,7 +107,7 @@ func (t *Tar) write(name string, size int64, chunks [][]byte) error {
 	for i := 0; i < len(chunks) && err == nil; i++ {
 		_, err = t.w.Write(chunks[i])
 	}
-	if err == nil {
+	if err == nil && len(chunks) > 0 {
 		err = t.w.Flush()
 	}
 	return err

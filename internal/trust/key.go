@@ -54,6 +54,32 @@ func LoadKey(path string, passphrase func(prompt string) ([]byte, error)) (*Key,
 	}, nil
 }
 
+// PublicKeyOf returns the public half of the private key in the file at path. It
+// is taken from that file, never from a .pub beside it, which may be another
+// key's; an encrypted key in OpenSSH form shows it without its passphrase.
+func PublicKeyOf(path string, passphrase func(prompt string) ([]byte, error)) (ssh.PublicKey, error) {
+	text, err := readSmall(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading private key: %w", err)
+	}
+	defer clear(text)
+	if err := checkKeyFile(text); err != nil {
+		return nil, fmt.Errorf("private key %q: %w", path, err)
+	}
+	var encrypted *ssh.PassphraseMissingError
+	if _, err := ssh.ParsePrivateKey(text); errors.As(err, &encrypted) && encrypted.PublicKey != nil {
+		if err := checkPublicKey(encrypted.PublicKey); err != nil {
+			return nil, fmt.Errorf("private key %q: %w", path, err)
+		}
+		return encrypted.PublicKey, nil
+	}
+	key, err := LoadKey(path, passphrase)
+	if err != nil {
+		return nil, err
+	}
+	return key.PublicKey(), nil
+}
+
 // readSmall reads a regular file of at most maxKeyFile bytes.
 func readSmall(path string) ([]byte, error) {
 	f, err := os.Open(path)

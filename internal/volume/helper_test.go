@@ -53,6 +53,12 @@ func bundle(t testing.TB, size int64, space []byte) (fstest.MapFS, *manifest.Ver
 	t.Helper()
 	files := newFiles()
 	set := write(t, files, size, space, 0)
+	return files.MapFS, seal(t, files, set, space)
+}
+
+// seal writes what stands around volumes, and proves it.
+func seal(t testing.TB, files bundletest.Files, set *volume.Set, space []byte) *manifest.Verified {
+	t.Helper()
 	d := manifest.DigestOf([]byte("document"))
 	m := &manifest.Manifest{
 		Format: manifest.Format, Release: "shop", Version: "1.0", Stream: "shop", Created: "2026-01-02T03:04:05Z", BlockSize: block,
@@ -61,8 +67,8 @@ func bundle(t testing.TB, size int64, space []byte) (fstest.MapFS, *manifest.Ver
 			Root:      manifest.Descriptor{MediaType: "application/vnd.oci.image.manifest.v1+json", Digest: d, Size: 1},
 			Manifests: []manifest.Digest{d}, Blobs: []manifest.Digest{d},
 		}},
-		Volumes: set.Volumes,
-		Index:   manifest.Extent{Offset: int64(len(space) - 1), Size: 1, Digest: manifest.DigestOf(space[len(space)-1:])},
+		Volumes: set.Volumes, Parity: set.Parity,
+		Index: manifest.Extent{Offset: int64(len(space) - 1), Size: 1, Digest: manifest.DigestOf(space[len(space)-1:])},
 	}
 	text, err := m.Marshal()
 	must(t, err)
@@ -76,7 +82,10 @@ func bundle(t testing.TB, size int64, space []byte) (fstest.MapFS, *manifest.Ver
 	}
 	v, err := manifest.Open(files, kit.Allowed, bundletest.Created)
 	must(t, err)
-	return files.MapFS, v
+	if set.Parity != nil {
+		must(t, files.Put(manifest.CopyName, v.Copy()))
+	}
+	return v
 }
 
 func open(t testing.TB, v *manifest.Verified, fsys fs.FS) *volume.Reader {

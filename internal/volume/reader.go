@@ -1,11 +1,13 @@
 package volume
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"airlock/internal/lru"
 	"airlock/internal/manifest"
@@ -17,23 +19,31 @@ var ErrDamaged = errors.New("damaged")
 
 // Reader reads the space of a verified bundle. Every block is hashed after it
 // was read and before any byte of it is handed out, so a medium that gives
-// other bytes on a second reading is caught as well. It is safe for use by
-// several goroutines and holds at most 32 MiB of blocks.
+// other bytes on a second reading is caught as well. A block that is bad or
+// cannot be read is made again from its stripe, if there is parity for it, and
+// hashed like any other. It is safe for use by several goroutines and holds at
+// most 32 MiB of blocks, and while it mends 60 MiB more, or 80 MiB with as much
+// parity as is allowed.
 type Reader struct {
 	verified *manifest.Verified
+	fsys     fs.FS
 	sums     []byte
-	volumes  []section
+	files    []section // the volumes, then the parity files
+	volumes  []section // the beginning of files
 	size     int64
 
 	blocks *lru.Cache[int64, []byte] // by block number
+	mender mender
 }
 
-// section is one volume's place in the space.
+// section is one file's place among the blocks; a volume's place in the space.
 type section struct {
-	file  io.ReaderAt
+	file  io.ReaderAt // nil: it cannot be read
 	close io.Closer
+	wrong error // what is wrong with the file as a whole
 	name  string
-	start int64 // offset in the space
+	what  string // "volume" or "parity file"
+	start int64  // offset in the space and what follows it
 	size  int64
 	first int64 // number of its first block
 }
@@ -41,27 +51,49 @@ type section struct {
 const cachedBlocks = 32
 
 // NewReader opens the volumes of a verified bundle in fsys, whose files must
-// be io.ReaderAt. It refuses a set in which a volume is missing or has another
-// size than was signed, naming it; no block is read yet.
+// be io.ReaderAt. It refuses a set without parity in which a volume is missing
+// or has another size than was signed, naming it; no block is read yet.
 func NewReader(v *manifest.Verified, fsys fs.FS) (*Reader, error) {
-	r := &Reader{verified: v, sums: v.File(manifest.BlocksName), blocks: lru.New[int64, []byte](cachedBlocks)}
-	var blocks int64
+	r, err := NewHurtReader(v, fsys)
+	if err != nil || r.mender.parity != nil {
+		return r, err
+	}
 	var damage []error
-	for _, listed := range v.Manifest().Volumes {
-		s := section{name: listed.Name, start: r.size, size: listed.Size, first: blocks}
-		if err := s.open(fsys); err != nil {
-			damage = append(damage, err)
+	for i := range r.files {
+		damage = append(damage, r.files[i].wrong)
+	}
+	if err := errors.Join(damage...); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// NewHurtReader is NewReader for whoever wants to know what is left of a
+// bundle: it takes sets with missing and cut files whether there is parity or
+// not. What was lost for good is an error when it is read.
+func NewHurtReader(v *manifest.Verified, fsys fs.FS) (*Reader, error) {
+	r := &Reader{verified: v, fsys: fsys, sums: v.File(manifest.BlocksName), blocks: lru.New[int64, []byte](cachedBlocks)}
+	var blocks, at int64
+	m := v.Manifest()
+	for i, listed := range m.Large() {
+		s := section{name: listed.Name, what: "volume", start: at, size: listed.Size, first: blocks}
+		if i >= len(m.Volumes) {
+			s.what = "parity file"
 		}
-		r.volumes = append(r.volumes, s)
-		r.size += listed.Size
+		s.wrong = s.open(fsys)
+		r.files = append(r.files, s)
+		at += listed.Size
 		blocks += BlocksPer(listed.Size)
 	}
-	if want := blocks * sha256.Size; int64(len(r.sums)) != want {
-		damage = append(damage, fmt.Errorf("%w: %s has %d bytes, want %d", ErrDamaged, manifest.BlocksName, len(r.sums), want))
+	r.volumes, r.size = r.files[:len(m.Volumes)], m.SpaceSize()
+	err := r.mender.init(m)
+	if want := blocks * sha256.Size; int64(len(r.sums)) != want && err == nil {
+		err = fmt.Errorf("%w: %s has %d bytes, want %d", ErrDamaged, manifest.BlocksName, len(r.sums), want)
 	}
-	if len(damage) > 0 {
+	if err != nil {
 		r.Close()
-		return nil, errors.Join(damage...)
+		return nil, err
 	}
 	return r, nil
 }
@@ -69,7 +101,7 @@ func NewReader(v *manifest.Verified, fsys fs.FS) (*Reader, error) {
 func (s *section) open(fsys fs.FS) error {
 	f, err := fsys.Open(s.name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: volume %s is missing", ErrDamaged, s.name)
+		return fmt.Errorf("%w: %s %s is missing", ErrDamaged, s.what, s.name)
 	}
 	if err != nil {
 		return err
@@ -79,21 +111,22 @@ func (s *section) open(fsys fs.FS) error {
 	if err != nil {
 		return err
 	}
+	if file, ok := f.(io.ReaderAt); ok && info.Mode().IsRegular() {
+		s.file = file
+	}
 	if !info.Mode().IsRegular() || info.Size() != s.size {
-		return fmt.Errorf("%w: volume %s has %d bytes, want %d", ErrDamaged, s.name, info.Size(), s.size)
+		return fmt.Errorf("%w: %s %s has %d bytes, want %d", ErrDamaged, s.what, s.name, info.Size(), s.size)
 	}
-	file, ok := f.(io.ReaderAt)
-	if !ok {
-		return fmt.Errorf("volume %s cannot be read at random", s.name)
+	if s.file == nil {
+		return fmt.Errorf("%s %s cannot be read at random", s.what, s.name)
 	}
-	s.file = file
 	return nil
 }
 
 // Close closes the volumes.
 func (r *Reader) Close() error {
 	var all []error
-	for _, s := range r.volumes {
+	for _, s := range r.files {
 		if s.close != nil {
 			all = append(all, s.close.Close())
 		}
@@ -119,12 +152,10 @@ func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 			return read, io.EOF
 		}
 		s := r.at(off)
-		inside := off - s.start
-		data, err := r.block(s, inside/manifest.BlockSize)
+		n, err := r.copyBlock(p[read:], s, off-s.start)
 		if err != nil {
 			return read, err
 		}
-		n := copy(p[read:], data[inside%manifest.BlockSize:])
 		read, off = read+n, off+int64(n)
 	}
 	return read, nil
@@ -137,27 +168,71 @@ func (r *Reader) at(off int64) *section {
 	return &r.volumes[i]
 }
 
-// block returns the proven bytes of a volume's block, from the cache or the file.
-func (r *Reader) block(s *section, index int64) ([]byte, error) {
-	return r.blocks.Get(s.first+index, func() ([]byte, error) { return r.load(s, index) })
-}
-
-func (r *Reader) load(s *section, index int64) ([]byte, error) {
-	start := index * manifest.BlockSize
-	data := make([]byte, min(manifest.BlockSize, s.size-start))
-	return data, r.readBlock(s, index, data)
-}
-
-// readBlock reads a block into data, which has the block's size, and proves it.
-func (r *Reader) readBlock(s *section, index int64, data []byte) error {
-	if n, err := s.file.ReadAt(data, index*manifest.BlockSize); n < len(data) {
-		return fmt.Errorf("reading block %d of volume %s: %w", index, s.name, err)
+// copyBlock copies proven bytes of a file from offset off on to p, up to the
+// end of the block, and returns how many. A block that p takes whole is not kept.
+func (r *Reader) copyBlock(p []byte, s *section, off int64) (int, error) {
+	number, inside := s.first+off/manifest.BlockSize, off%manifest.BlockSize
+	if size := r.blockSize(number); inside == 0 && int64(len(p)) >= size {
+		return int(size), r.fill(number, p[:size])
 	}
-	number := s.first + index
-	want := manifest.Digest(r.sums[number*sha256.Size : (number+1)*sha256.Size])
-	if manifest.DigestOf(data) != want {
-		return fmt.Errorf("%w: block %d of volume %s (bytes %d to %d) is not what was signed",
-			ErrDamaged, index, s.name, index*manifest.BlockSize, index*manifest.BlockSize+int64(len(data))-1)
+	data, err := r.Block(number)
+	if err != nil {
+		return 0, err
+	}
+	return copy(p, data[inside:]), nil
+}
+
+// Block returns the proven bytes of a block by its number in blocks.bin. They
+// must not be changed.
+func (r *Reader) Block(number int64) ([]byte, error) {
+	return r.blocks.Get(number, func() ([]byte, error) {
+		data := make([]byte, r.blockSize(number))
+		return data, r.fill(number, data)
+	})
+}
+
+// fill reads a block into data, which has the block's size, or makes it again.
+func (r *Reader) fill(number int64, data []byte) error {
+	err := r.read(number, data)
+	if err != nil && r.mender.parity != nil {
+		err = r.mend(number, data)
+	}
+	return err
+}
+
+// locate returns the file that has a block.
+func (r *Reader) locate(number int64) *section {
+	i, found := slices.BinarySearchFunc(r.files, number, func(s section, n int64) int { return cmp.Compare(s.first, n) })
+	if !found {
+		i--
+	}
+	return &r.files[i]
+}
+
+// blockSize returns how many bytes a block has.
+func (r *Reader) blockSize(number int64) int64 {
+	s := r.locate(number)
+	return min(manifest.BlockSize, s.size-(number-s.first)*manifest.BlockSize)
+}
+
+// read reads a block into data, which has the block's size, and proves it.
+func (r *Reader) read(number int64, data []byte) error {
+	s := r.locate(number)
+	if s.file == nil {
+		return s.wrong
+	}
+	index := number - s.first
+	if n, err := s.file.ReadAt(data, index*manifest.BlockSize); n < len(data) {
+		return fmt.Errorf("reading block %d of %s %s: %w", index, s.what, s.name, err)
+	}
+	if !r.proves(number, data) {
+		return fmt.Errorf("%w: block %d of %s %s (bytes %d to %d) is not what was signed",
+			ErrDamaged, index, s.what, s.name, index*manifest.BlockSize, index*manifest.BlockSize+int64(len(data))-1)
 	}
 	return nil
+}
+
+// proves reports whether these are a block's bytes.
+func (r *Reader) proves(number int64, data []byte) bool {
+	return manifest.DigestOf(data) == manifest.Digest(r.sums[number*sha256.Size:(number+1)*sha256.Size])
 }

@@ -6,56 +6,99 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 
 	"airlock/internal/manifest"
 	"airlock/internal/progress"
 )
 
-// maxDamage is how many damaged blocks Verify lists before it stops.
-const maxDamage = 100
-
 // Verify reads every volume once and proves each block and the whole file's
-// SHA-256. It goes on past damage and returns all of it, each item wrapping
-// ErrDamaged and naming volume and block, up to a hundred items. Until damage
-// is found it calls each with the proven bytes of the space, in order; they
-// are each's until it returns.
+// SHA-256, and those of parity files. It goes on past damage and returns all of
+// it as a *Damage, each item naming file and block, up to a hundred items. It
+// mends nothing. Until damage is found it calls each with the proven bytes of
+// the space, in order; they are each's until it returns.
 func (r *Reader) Verify(ctx context.Context, show progress.Sink, each func(data []byte) error) error {
-	var damage []error
-	for i := range r.volumes {
-		s := &r.volumes[i]
+	var next int64
+	d, err := r.Survey(ctx, show, func(b Block, data []byte) error {
+		if b.Number != next || b.Number >= BlocksPer(r.size) {
+			return nil
+		}
+		next++
+		return each(data)
+	})
+	if err == nil && d.Any() {
+		return d
+	}
+	return err
+}
+
+// Survey reads every block of every volume and parity file once, calls good
+// with each that is as it was signed, in order, and returns what is not. The
+// bytes are good's until it returns. Its error is good's, or the context's.
+func (r *Reader) Survey(ctx context.Context, show progress.Sink, good func(b Block, data []byte) error) (*Damage, error) {
+	d := &Damage{parity: r.mender.parity != nil}
+	r.texts(d)
+	for i := range r.files {
+		s := &r.files[i]
 		task := show.Start(s.name, s.size)
-		v := verifier{r: r, s: s, task: task, each: each, damage: damage, whole: sha256.New()}
+		v := surveyor{r: r, s: s, task: task, good: good, damage: d, whole: sha256.New()}
 		err := v.run(ctx)
 		task.Done()
 		if err != nil {
-			return err
-		}
-		if damage = v.damage; len(damage) >= maxDamage {
-			return errors.Join(append(damage, fmt.Errorf("%w: and perhaps more", ErrDamaged))...)
+			return nil, err
 		}
 	}
-	return errors.Join(damage...)
+	r.assess(d)
+	slices.Sort(d.Lost)
+	return d, nil
 }
 
-// verifier proves one volume: blocks side by side, the whole in order.
-type verifier struct {
+// surveyor proves one file: blocks side by side, the whole in order.
+type surveyor struct {
 	r      *Reader
 	s      *section
 	task   progress.Task
-	each   func([]byte) error
+	good   func(Block, []byte) error
 	whole  hash.Hash
-	damage []error
+	bad    bool // a block of the file is
+	damage *Damage
 }
 
 // reading is a block that is being read and proven.
 type reading struct {
-	data []byte
-	err  chan error
+	number int64
+	data   []byte
+	err    chan error
 }
 
 const readAhead = 8
 
-func (v *verifier) run(ctx context.Context) error {
+func (v *surveyor) run(ctx context.Context) error {
+	v.damage.run = 0
+	if v.s.wrong != nil {
+		v.damage.add(v.s.wrong)
+	}
+	if v.s.file == nil {
+		v.damage.Files = append(v.damage.Files, v.s.name)
+		for index := range BlocksPer(v.s.size) {
+			v.damage.Bad = append(v.damage.Bad, v.s.first+index)
+		}
+		return ctx.Err()
+	}
+	if errors.Is(v.s.wrong, ErrDamaged) {
+		v.damage.Cut = append(v.damage.Cut, v.s.name)
+	}
+	if err := v.blocks(ctx); err != nil {
+		return err
+	}
+	if !v.bad && manifest.Digest(v.whole.Sum(nil)) != v.r.verified.Sum(v.s.name) {
+		v.damage.broken = true
+		v.damage.add(fmt.Errorf("%w: %s %s has another SHA-256 than %s lists", ErrDamaged, v.s.what, v.s.name, manifest.SumsName))
+	}
+	return nil
+}
+
+func (v *surveyor) blocks(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	queue := make(chan *reading, readAhead)
@@ -70,26 +113,20 @@ func (v *verifier) run(ctx context.Context) error {
 		}
 		free <- b.data[:manifest.BlockSize]
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if len(v.damage) == 0 && manifest.Digest(v.whole.Sum(nil)) != v.r.verified.Sum(v.s.name) {
-		v.damage = append(v.damage, fmt.Errorf("%w: volume %s has another SHA-256 than %s lists", ErrDamaged, v.s.name, manifest.SumsName))
-	}
-	return nil
+	return ctx.Err()
 }
 
-// read has the volume's blocks read and proven, and queues them in order.
-func (v *verifier) read(ctx context.Context, queue chan<- *reading, free <-chan []byte) {
+// read has the file's blocks read and proven, and queues them in order.
+func (v *surveyor) read(ctx context.Context, queue chan<- *reading, free <-chan []byte) {
 	defer close(queue)
 	for index := range BlocksPer(v.s.size) {
 		select {
 		case <-ctx.Done():
 			return
 		case buffer := <-free:
-			size := min(manifest.BlockSize, v.s.size-index*manifest.BlockSize)
-			b := &reading{data: buffer[:size], err: make(chan error, 1)}
-			go func() { b.err <- v.r.readBlock(v.s, index, b.data) }()
+			number := v.s.first + index
+			b := &reading{number: number, data: buffer[:v.r.blockSize(number)], err: make(chan error, 1)}
+			go func() { b.err <- v.r.read(number, b.data) }()
 			select {
 			case queue <- b:
 			case <-ctx.Done():
@@ -100,15 +137,21 @@ func (v *verifier) read(ctx context.Context, queue chan<- *reading, free <-chan 
 }
 
 // take uses the next block.
-func (v *verifier) take(b *reading) error {
+func (v *surveyor) take(b *reading) error {
 	err := <-b.err
 	v.task.Add(int64(len(b.data)))
 	if err != nil {
-		v.damage = append(v.damage, err)
-	}
-	if len(v.damage) > 0 {
+		v.bad = true
+		if v.s.wrong == nil || errors.Is(err, ErrDamaged) {
+			v.damage.addBlock(v.r.named(b.number), err)
+		} else { // that the file is short was said of it already
+			v.damage.Bad = append(v.damage.Bad, b.number)
+			v.damage.run = 0
+		}
 		return nil
 	}
-	v.whole.Write(b.data)
-	return v.each(b.data)
+	if !v.bad {
+		v.whole.Write(b.data)
+	}
+	return v.good(v.r.named(b.number), b.data)
 }

@@ -9,14 +9,13 @@
 package volume
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"sync"
 
 	"airlock/internal/manifest"
+	"airlock/internal/twosum"
 )
 
 // DefaultSize is the largest volume in bytes that FAT32, exFAT, NTFS and discs
@@ -40,10 +39,14 @@ type Set struct {
 	Volumes []manifest.Volume
 	Sums    manifest.Sums // SHA-256 of each volume
 	Blocks  []byte        // blocks.bin
+	Parity  *manifest.Parity
+
+	checks []uint32 // of each block, a check of what is read back
 }
 
 // Writer writes a space as volumes. Hashing and writing run side by side, over
-// at most 16 MiB of blocks under way. A Writer serves one goroutine.
+// at most 16 MiB of blocks under way (40 MiB more with Protect). A Writer serves
+// one goroutine.
 type Writer struct {
 	layout Layout
 	create func(name string) (io.WriteCloser, error)
@@ -54,7 +57,7 @@ type Writer struct {
 	done   sync.WaitGroup
 
 	set  Set
-	sum  hash.Hash      // of the volume being hashed; the hashing stage's
+	sum  *twosum.Hash   // of the volume being hashed; the hashing stage's
 	file io.WriteCloser // the volume being written; the writing stage's
 
 	open    func(name string) (io.ReaderAt, error) // for ReadAt
@@ -64,6 +67,10 @@ type Writer struct {
 	wrote   sync.Cond  // written or failed has changed
 	written int64      // bytes that the volumes' files have taken
 	failed  error
+
+	files  sync.Mutex // held while a file is created or closed: a sink sees one such call at a time
+	parity *parityStream
+	checks bool // are kept, for Set.Protect
 }
 
 // block is up to BlockSize bytes on their way through the stages.
@@ -82,25 +89,30 @@ func NewWriter(layout Layout, create func(name string) (io.WriteCloser, error)) 
 	if layout.Size < manifest.BlockSize || layout.Size%manifest.BlockSize != 0 {
 		return nil, fmt.Errorf("volume size %d: want a positive multiple of %d bytes", layout.Size, int64(manifest.BlockSize))
 	}
-	w := &Writer{layout: layout, create: create, free: make(chan *block, underWay), sum: sha256.New()}
+	w := &Writer{layout: layout, create: create, free: make(chan *block, underWay+streamBlocks), sum: new(twosum.Hash)}
 	w.set.Sums = manifest.Sums{}
 	w.wrote.L = &w.mu
 	for range underWay {
 		w.free <- &block{data: make([]byte, 0, manifest.BlockSize)}
 	}
-	for _, step := range []func(*block){w.hashBlock, w.hashVolume, w.writeBlock} {
-		stage := make(chan *block, underWay)
-		w.stages = append(w.stages, stage)
-		w.done.Add(1)
-		go func() {
-			defer w.done.Done()
-			for b := range stage {
-				step(b)
-				b.pending.Done()
-			}
-		}()
+	for _, step := range []func(*block){w.hashBlock, w.writeBlock} {
+		w.begin(step)
 	}
 	return w, nil
+}
+
+// begin starts a stage that takes every block in order.
+func (w *Writer) begin(step func(*block)) {
+	stage := make(chan *block, underWay)
+	w.stages = append(w.stages, stage)
+	w.done.Add(1)
+	go func() {
+		defer w.done.Done()
+		for b := range stage {
+			step(b)
+			b.pending.Done()
+		}
+	}()
 }
 
 // Offset returns how many bytes were written so far.
@@ -137,6 +149,9 @@ func (w *Writer) next() error {
 	if w.offset >= int64(manifest.MaxVolumes)*w.layout.Size {
 		return fmt.Errorf("more than %d volumes of %d bytes", manifest.MaxVolumes, w.layout.Size)
 	}
+	if w.offset >= manifest.MaxSpace {
+		return fmt.Errorf("more than %d bytes of volumes", int64(manifest.MaxSpace))
+	}
 	b := <-w.free
 	b.data, b.volume = b.data[:0], int(w.offset/w.layout.Size)
 	w.mu.Lock()
@@ -169,8 +184,10 @@ func (w *Writer) Close() (*Set, error) {
 		w.fail(errors.New("an empty space has no volumes"))
 	} else if w.offset%w.layout.Size != 0 {
 		// The last block was full, but its volume was not.
-		w.stages[1] <- w.marker()
-		w.stages[2] <- w.marker()
+		m := w.marker()
+		for _, stage := range w.stages {
+			stage <- m
+		}
 	}
 	for _, stage := range w.stages {
 		close(stage)
@@ -178,6 +195,9 @@ func (w *Writer) Close() (*Set, error) {
 	w.done.Wait()
 	if w.file != nil {
 		w.file.Close()
+	}
+	if w.parity != nil {
+		w.fail(w.parity.finish(&w.set))
 	}
 	for _, r := range w.readers {
 		if c, ok := r.(io.Closer); ok {
@@ -193,25 +213,26 @@ func (w *Writer) Close() (*Set, error) {
 // marker is an empty block that ends the last volume.
 func (w *Writer) marker() *block {
 	b := &block{volume: int(w.offset / w.layout.Size), ends: true}
-	b.pending.Add(1)
+	b.pending.Add(len(w.stages))
 	return b
 }
 
 func (w *Writer) hashBlock(b *block) {
-	sum := sha256.Sum256(b.data)
-	w.set.Blocks = append(w.set.Blocks, sum[:]...)
-}
-
-func (w *Writer) hashVolume(b *block) {
-	w.sum.Write(b.data)
+	sum := w.sum.Append(b.data)
+	if len(b.data) > 0 {
+		w.set.Blocks = append(w.set.Blocks, sum[:]...)
+		if w.checks {
+			w.set.checks = append(w.set.checks, check(b.data))
+		}
+	}
 	if b.volume == len(w.set.Volumes) {
 		w.set.Volumes = append(w.set.Volumes, manifest.Volume{Name: w.layout.Name(b.volume)})
 	}
 	v := &w.set.Volumes[b.volume]
 	v.Size += int64(len(b.data))
 	if b.ends {
-		w.set.Sums[v.Name] = manifest.Digest(w.sum.Sum(nil))
-		w.sum.Reset()
+		w.set.Sums[v.Name] = manifest.Digest(w.sum.Sum())
+		w.sum = new(twosum.Hash)
 	}
 }
 
@@ -231,7 +252,7 @@ func (w *Writer) writeBlock(b *block) {
 
 func (w *Writer) writeTo(b *block) (err error) {
 	if w.file == nil {
-		if w.file, err = w.create(w.layout.Name(b.volume)); err != nil {
+		if w.file, err = w.createFile(w.layout.Name(b.volume)); err != nil {
 			return err
 		}
 	}
@@ -241,15 +262,23 @@ func (w *Writer) writeTo(b *block) (err error) {
 	if b.ends {
 		file := w.file
 		w.file = nil
+		w.files.Lock()
+		defer w.files.Unlock()
 		return file.Close()
 	}
 	return nil
 }
 
+func (w *Writer) createFile(name string) (io.WriteCloser, error) {
+	w.files.Lock()
+	defer w.files.Unlock()
+	return w.create(name)
+}
+
 func (w *Writer) fail(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.failed == nil {
+	if w.failed == nil && err != nil {
 		w.failed = err
 		w.wrote.Broadcast()
 	}

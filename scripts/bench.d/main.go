@@ -45,12 +45,13 @@ type bench struct {
 	ends  []func() error
 }
 
-const usageText = `Usage: scripts/bench [flags] [spine|small|all]
+const usageText = `Usage: scripts/bench [flags] [spine|small|medium|all]
 
 Measures Airlock side by side with crane, skopeo, docker save and load, zstd and
 sha256sum, each against real registries and Docker Engines on this machine, and
 prints tables in Markdown. "spine" (the default) moves a release of about one
-gigabyte; "small" packs releases and their updates.
+gigabyte; "small" packs releases and their updates; "medium"
+writes a bundle to a folder and reads it from there.
 
 `
 
@@ -61,7 +62,7 @@ func run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.Usage = func() { fmt.Fprint(flags.Output(), usageText); flags.PrintDefaults() }
 	flags.IntVar(&b.rounds, "rounds", 3, "how often each step is taken; medians are printed")
-	flags.IntVar(&b.megabytes, "mb", 500, "spine: megabytes of files an image gets, uncompressed")
+	flags.IntVar(&b.megabytes, "mb", 500, "spine: megabytes of files an image gets, uncompressed; medium: megabytes of a layer, of two")
 	flags.IntVar(&b.bigMegabytes, "big", 4200, "spine: megabytes of the set for memory; 0 for none")
 	flags.StringVar(&out, "o", "", "also write the report to this `file`")
 	flags.StringVar(&b.bin, "bin", "bin", "`folder` of bundle and unbundle")
@@ -93,15 +94,17 @@ func run(ctx context.Context, args []string) (err error) {
 	b.machine()
 	switch what := flags.Arg(0); {
 	case flags.NArg() > 1:
-		return fmt.Errorf("arguments %q: want one of spine, small, all", flags.Args())
+		return fmt.Errorf("arguments %q: want one of spine, small, medium, all", flags.Args())
 	case what == "spine" || what == "":
 		return b.spine(ctx)
 	case what == "small":
 		return b.small(ctx)
+	case what == "medium":
+		return b.medium(ctx)
 	case what == "all":
-		return errors.Join(b.spine(ctx), b.small(ctx))
+		return errors.Join(b.spine(ctx), b.small(ctx), b.medium(ctx))
 	default:
-		return fmt.Errorf("argument %q: want one of spine, small, all", what)
+		return fmt.Errorf("argument %q: want one of spine, small, medium, all", what)
 	}
 }
 

@@ -90,7 +90,11 @@ func same(t testing.TB, e *Encoder, p []byte, level int, flushed bool) {
 
 func TestSameAsToolchain(t *testing.T) {
 	frozenToolchain(t)
-	for _, level := range allLevels {
+	levels := allLevels
+	if testing.Short() {
+		levels = []int{1, 6}
+	}
+	for _, level := range levels {
 		e, err := NewEncoder(nil, level)
 		if err != nil {
 			t.Fatal(err)
@@ -146,8 +150,12 @@ func TestParallel(t *testing.T) {
 		bytes.Repeat(sampletest.Mixed(1, 70), 100_000), bytes.Repeat(sampletest.Mixed(2, 40000), 150),
 		sampletest.Mixed(300, 3*segmented.Size), sampletest.Mixed(301, segmented.Size+segmented.Overlap+lookAhead),
 		sampletest.Mixed(302, 2*segmented.Size+segmented.Overlap+lookAhead-1))
-	for _, level := range []int{4, 6} {
-		for _, workers := range []int{1, 3} {
+	levels, workerCounts := []int{4, 6}, []int{1, 3}
+	if testing.Short() {
+		contents, levels, workerCounts = contents[len(contents)-3:], levels[1:], workerCounts[1:]
+	}
+	for _, level := range levels {
+		for _, workers := range workerCounts {
 			p, err := NewParallel(nil, level, workers)
 			if err != nil {
 				t.Fatal(err)

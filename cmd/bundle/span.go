@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"airlock/internal/cli"
+	"airlock/internal/commands"
+	"airlock/internal/journey"
+	"airlock/internal/media"
+	"airlock/internal/transfer"
+)
+
+// spanning is a bundle on its way to several sticks.
+type spanning struct {
+	*sending
+	cmd    *cobra.Command
+	env    *cli.Env
+	bundle *journey.Bundle
+	path   string // of the bundle
+	onto   medium
+	state  *spanState
+	room   func(sizes []int64) error // of a stick that is not here yet
+	mounts map[string]string         // where the medium of each place was mounted
+	result []sent
+}
+
+// spread writes one stick after the other: those named, then those asked for.
+func (s *sending) spread(cmd *cobra.Command, env *cli.Env, path string, b *journey.Bundle, to []string) error {
+	for _, place := range to {
+		if commands.IsURL(place) {
+			return cli.Usagef("--span is for sticks and folders: a server takes the whole bundle")
+		}
+	}
+	onto, err := parseMedium(s.media)
+	if err != nil {
+		return err
+	}
+	if err := onto.fits(b.Texts.Manifest.Large()); err != nil {
+		return err
+	}
+	state, err := openSpanState(b, s.anew)
+	if err != nil {
+		return err
+	}
+	sp := &spanning{sending: s, cmd: cmd, env: env, bundle: b, path: path, onto: onto, state: state, mounts: map[string]string{}}
+	err = sp.all(to)
+	if s.output.JSON {
+		err = errors.Join(commands.PrintJSON(cmd, sp.result), err)
+	}
+	return err
+}
+
+func (sp *spanning) all(to []string) error {
+	for _, place := range to {
+		if err := sp.stick(place); err != nil {
+			return fmt.Errorf("%s: %w", place, err)
+		}
+	}
+	place := to[len(to)-1]
+	for {
+		number := sp.state.plan.Next()
+		if number == 0 {
+			return sp.tell("%s is on %s, and complete with all of them", sp.bundle.Texts.Manifest.Title(), cli.Count(len(sp.state.plan.Sticks), "stick"))
+		}
+		answer, err := commands.Ask(sp.cmd.Context(), sp.env, fmt.Sprintf(
+			"Put in %s, mount it, and press Enter (at %s; or type another folder): ", sp.state.plan.Stick(number), place))
+		if errors.Is(err, commands.ErrNoTerminal) {
+			return sp.later(number)
+		}
+		if err != nil {
+			return err
+		}
+		if answer != "" {
+			place = answer
+		}
+		// What is wrong with one stick is said, and another one can be put in.
+		if err := sp.stick(place); err != nil {
+			if sp.cmd.Context().Err() != nil {
+				return err
+			}
+			sp.say("%s: %s", place, err)
+		}
+	}
+}
+
+// later says what to run for the sticks that are still to be written.
+func (sp *spanning) later(number int) error {
+	words := []string{"bundle send --span"}
+	if sp.media != "" {
+		words = append(words, "--media", sp.media)
+	}
+	words = append(words, cli.Quote(sp.path), "MOUNT")
+	done := 0
+	for _, s := range sp.state.plan.Sticks {
+		if s.Done {
+			done++
+		}
+	}
+	return cli.Hint(fmt.Errorf("%d of %s written, and the bundle is complete only with all of them", done, cli.Count(len(sp.state.plan.Sticks), "stick")),
+		"put in %s and, MOUNT being where it is mounted, run: %s", sp.state.plan.Stick(number), strings.Join(words, " "))
+}
+
+// stick writes the stick that is mounted at place.
+func (sp *spanning) stick(place string) error {
+	if err := sp.mounted(place); err != nil {
+		return err
+	}
+	dir, there, err := sp.replacing(sp.bundle, place)
+	if err != nil {
+		return err
+	}
+	number, err := sp.number(place, there)
+	if err != nil {
+		return err
+	}
+	stick := sp.state.plan.Stick(number)
+	part := &sp.state.plan.Sticks[number-1]
+	if part.Done && sp.state.plan.Next() > 0 {
+		return sp.tell("%s: this is %s, which is written already", place, stick)
+	}
+	part.Begun = true
+	if err := sp.state.save(); err != nil {
+		return err
+	}
+	outcome, err := sp.write(sp.cmd.Context(), dir, there, stick)
+	if err != nil {
+		return explainChanged(err)
+	}
+	part.Done = true
+	if err := sp.state.save(); err != nil {
+		return err
+	}
+	sp.result = append(sp.result, sent{Destination: place, Stick: stick.String(), Outcome: outcome.String()})
+	return sp.tell("%s, %s at %s: %s", sp.bundle.Texts.Manifest.Title(), stick, place, outcome)
+}
+
+func (sp *spanning) write(ctx context.Context, dir journey.Place, there *transfer.Folder, stick media.Stick) (journey.Outcome, error) {
+	journal, err := openJournal()
+	if err != nil {
+		return journey.Written, err
+	}
+	show, stop := cli.Progress(sp.env.Stderr, sp.output.Quiet)
+	defer stop()
+	sender := transfer.Sender{Journal: journal, Progress: show}
+	if _, err := sp.bundle.SendStick(ctx, dir, there, sender, stick); err != nil {
+		return journey.Written, err
+	}
+	return sp.bundle.ReadStick(ctx, dir, sender, stick)
+}
+
+// mounted refuses a place whose medium is not mounted (any more).
+func (sp *spanning) mounted(place string) error {
+	at, err := checkPlace(place, 0)
+	if err != nil {
+		return err
+	}
+	was, seen := sp.mounts[place]
+	if !seen {
+		sp.mounts[place] = at.MountPoint
+	} else if was != at.MountPoint {
+		return fmt.Errorf("%w; it is a folder on %s now", transfer.ErrNotMounted, at)
+	}
+	return nil
+}
+
+// tell prints a result, unless all of them are printed at the end for programs.
+func (sp *spanning) tell(format string, args ...any) error {
+	w := sp.cmd.OutOrStdout()
+	if sp.output.JSON {
+		w = sp.env.Stderr
+	}
+	_, err := fmt.Fprintln(w, cli.Printable(fmt.Sprintf(format, args...)))
+	return err
+}
+
+// say prints a message.
+func (sp *spanning) say(format string, args ...any) {
+	fmt.Fprintf(sp.env.Stderr, "%s: %s\n", sp.cmd.Root().Name(), cli.Printable(fmt.Sprintf(format, args...)))
+}

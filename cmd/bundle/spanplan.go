@@ -1,0 +1,146 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"airlock/internal/cli"
+	"airlock/internal/journey"
+	"airlock/internal/transfer"
+)
+
+// number finds out which stick is at a place: the one that it says it is, or
+// the first that is not written yet. The plan is made, or made anew, where the
+// stick at hand has no room for what it was to take.
+func (sp *spanning) number(place string, there fs.FS) (int, error) {
+	have, err := sp.bundle.Look(there)
+	if err != nil {
+		return 0, err
+	}
+	here, err := sp.roomAt(place, have)
+	if err != nil {
+		return 0, err
+	}
+	if sp.room == nil {
+		sp.room = here
+	}
+	plan, before := sp.state.plan, len(sp.state.plan.Sticks)
+	if have.Stick != nil {
+		number, err := sp.bundle.Adopt(plan, have.Stick, sp.room)
+		if err == nil && (before == 0 || len(plan.Sticks) != before) {
+			sp.print()
+		}
+		return number, err
+	}
+	if plan.Next() == 0 {
+		*plan = journey.Plan{} // all sticks are written: this is the first of another set
+	}
+	number := plan.Next()
+	if number > 0 && here(sp.bundle.Sizes(plan.Sticks[number-1].Files)) == nil {
+		return number, nil
+	}
+	if number > 0 {
+		plan.Sticks[number-1].Begun = false
+	}
+	if err := sp.bundle.Replan(plan, here, sp.room); err != nil {
+		return 0, sp.explainSmall(err)
+	}
+	sp.print()
+	return plan.Next(), nil
+}
+
+func (sp *spanning) explainSmall(err error) error {
+	return cli.Hint(err, "make room there, take a larger stick, or make the bundle anew with smaller volumes: bundle create --media SIZE …")
+}
+
+// roomAt returns what fits the medium at a place. What is there of the bundle
+// already takes no room.
+func (sp *spanning) roomAt(place string, have *journey.Holding) (journey.Fits, error) {
+	m, err := transfer.MediumOf(place)
+	if err != nil {
+		return nil, err
+	}
+	small, err := sp.bundle.SmallSizes()
+	if err != nil {
+		return nil, err
+	}
+	m.Free += have.Bytes()
+	return func(sizes []int64) error {
+		if sp.onto.capacity > 0 && total(sizes)+total(small) > sp.onto.room() {
+			return fmt.Errorf("%w: %s in all, and %s has room for %s", transfer.ErrFull, cli.Bytes(total(sizes)), sp.onto, cli.Bytes(sp.onto.room()))
+		}
+		return m.Fits(append(sizes[:len(sizes):len(sizes)], small...)...)
+	}, nil
+}
+
+func total(sizes []int64) int64 {
+	var sum int64
+	for _, size := range sizes {
+		sum += size
+	}
+	return sum
+}
+
+// print prints the plan.
+func (sp *spanning) print() {
+	plan := sp.state.plan
+	var all int64
+	for i, s := range plan.Sticks {
+		size := total(sp.bundle.Sizes(s.Files))
+		all += size
+		state := ""
+		if s.Done {
+			state = ", written"
+		}
+		files := s.Files[0]
+		if n := len(s.Files); n > 1 {
+			files += " to " + s.Files[n-1]
+		}
+		sp.say("stick %d of %d: %s, %s%s", i+1, len(plan.Sticks), files, cli.Bytes(size), state)
+	}
+	sp.say("%s: %s on %s", sp.bundle.Texts.Manifest.Title(), cli.Bytes(all), cli.Count(len(plan.Sticks), "stick"))
+}
+
+// spanState remembers the plan between runs, so that sticks can be written one
+// a run, on one machine. Without it, the sticks themselves say what they are.
+type spanState struct {
+	plan *journey.Plan
+	dir  *transfer.Dir
+	name string
+}
+
+const maxSpanState = 2 << 20
+
+// openSpanState opens what an earlier run has planned for the bundle, unless
+// it is to be forgotten.
+func openSpanState(b *journey.Bundle, anew bool) (*spanState, error) {
+	home, err := stateFolder("span")
+	if err != nil {
+		return nil, err
+	}
+	dir, err := transfer.NewDir(home)
+	if err != nil {
+		return nil, err
+	}
+	s := &spanState{plan: &journey.Plan{}, dir: dir, name: b.Texts.Root.Hex() + ".json"}
+	text, err := os.ReadFile(filepath.Join(home, s.name))
+	if err != nil || anew || len(text) > maxSpanState {
+		return s, nil
+	}
+	plan := &journey.Plan{}
+	if json.Unmarshal(text, plan) == nil && b.Covers(plan) {
+		s.plan = plan
+	}
+	return s, nil
+}
+
+func (s *spanState) save() error {
+	text, err := json.MarshalIndent(s.plan, "", " ")
+	if err != nil {
+		return err
+	}
+	return s.dir.Put(s.name, append(text, '\n'))
+}

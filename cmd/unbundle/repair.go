@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"airlock/internal/cli"
+	"airlock/internal/commands"
+	"airlock/internal/journey"
+	"airlock/internal/manifest"
+	"airlock/internal/progress"
+	"airlock/internal/repair"
+	"airlock/internal/transfer"
+	"airlock/internal/volume"
+)
+
+// repairing is the flags of repair.
+type repairing struct {
+	to      string
+	request string
+	answer  string
+	trusted commands.Trust
+	sftp    commands.SFTP
+	output  commands.Output
+}
+
+func repairCommand(env *cli.Env) *cobra.Command {
+	var r repairing
+	cmd := &cobra.Command{
+		Use:   "repair BUNDLE",
+		Short: "Mend a damaged bundle from its parity",
+		Long: `Makes lost and damaged blocks of a bundle again, each exactly as it was signed,
+and writes them where they belong; then reads everything back. With -o the
+bundle stays as it is, and a whole one is made in another folder. BUNDLE is a
+folder; with -o also several (the sticks that it is spread over), a tar file
+or sftp://[user@]host[:port]/folder.
+
+Where more is lost than parity can mend, --request writes a small text to carry
+to where the bundle was made; bundle send --answer gives a file with just these
+blocks for it, and --answer takes that.`,
+		Example: `  unbundle repair /media/usb
+  unbundle repair /media/usb -o /srv/bundles/shop-1.4.0
+  unbundle repair /media/usb --request lost.txt
+  unbundle repair /media/usb --answer lost.answer`,
+		Args: cli.Args("BUNDLE…"),
+		RunE: func(cmd *cobra.Command, args []string) error { return r.run(cmd, env, args) },
+	}
+	f := cmd.Flags()
+	f.StringVarP(&r.to, "output", "o", "", "`DIR` to make a whole bundle in, instead of mending this one")
+	f.StringVar(&r.request, "request", "", "`FILE` to write what is asked for to, if more is lost than can be mended")
+	f.StringVar(&r.answer, "answer", "", "`FILE` of bundle send --answer with lost blocks")
+	r.trusted.Add(cmd)
+	r.sftp.Add(cmd)
+	r.output.Add(cmd)
+	return cmd
+}
+
+func (r *repairing) run(cmd *cobra.Command, env *cli.Env, from []string) error {
+	if r.to == "" {
+		if info, err := os.Stat(from[0]); len(from) > 1 || commands.IsURL(from[0]) || (err == nil && !info.IsDir()) {
+			return cli.Usagef("only one folder can be mended in its place; -o DIR makes a whole bundle of anything")
+		}
+	}
+	allowed, err := r.trusted.Read()
+	if err != nil {
+		return err
+	}
+	files, err := commands.OpenSet(r.sftp.Opener(cmd, env, "."), from)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	if missing, stick, err := files.Missing(); err == nil && r.to == "" && stick != nil && len(missing) > 0 {
+		return cli.Hint(fmt.Errorf("%w: this is %s, and %s of the bundle on others", manifest.ErrIncomplete, stick, cli.Count(len(missing), "file")),
+			"name all sticks that there are, and a folder for a whole bundle: unbundle repair STICK… -o DIR")
+	}
+	verified, err := manifest.Open(files, allowed, env.Now())
+	if err != nil {
+		return commands.AsIncomplete(err, from[0])
+	}
+	space, err := volume.NewHurtReader(verified, files)
+	if err != nil {
+		return err
+	}
+	defer space.Close()
+	closeAnswer, err := r.supply(space)
+	if err != nil {
+		return err
+	}
+	defer closeAnswer()
+	show, stop := cli.Progress(env.Stderr, r.output.Quiet)
+	stop = sync.OnceFunc(stop)
+	defer stop()
+	done, err := r.repair(cmd.Context(), space, from[0], show)
+	stop()
+	if damage := (*volume.Damage)(nil); errors.As(err, &damage) {
+		return r.ask(cmd, space, damage, from[0], err)
+	}
+	if err != nil {
+		return err
+	}
+	return r.tell(cmd, verified.Manifest().Title(), done)
+}
+
+// supply opens the answer, if there is one.
+func (r *repairing) supply(space *volume.Reader) (func() error, error) {
+	if r.answer == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Open(r.answer)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = space.SupplyAnswer(f, info.Size())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%q: %w", r.answer, err), f.Close())
+	}
+	return f.Close, nil
+}
+
+// repaired is repair's result for programs.
+type repaired struct {
+	Blocks  int      `json:"blocks"`
+	Files   []string `json:"files"`
+	Texts   []string `json:"texts,omitempty"`
+	Outcome string   `json:"outcome"`
+}
+
+func (r *repairing) repair(ctx context.Context, space *volume.Reader, from string, show progress.Sink) (*repaired, error) {
+	done, to, err := r.mend(ctx, space, from, show)
+	if err != nil {
+		return nil, err
+	}
+	outcome, _, err := journey.ReadBack(ctx, to, space.Verified().Unproven().Sums(), show)
+	if err != nil {
+		return nil, err
+	}
+	return &repaired{Blocks: done.Blocks, Files: done.Files, Texts: done.Texts, Outcome: outcome.String()}, nil
+}
+
+func (r *repairing) mend(ctx context.Context, space *volume.Reader, from string, show progress.Sink) (*repair.Result, *transfer.Dir, error) {
+	if r.to == "" {
+		dir, err := transfer.NewDir(from)
+		if err != nil {
+			return nil, nil, err
+		}
+		done, err := repair.InPlace(ctx, space, dir, show)
+		if errors.Is(err, fs.ErrPermission) {
+			err = cli.Hint(err, "make a whole bundle in another folder: unbundle repair %s -o DIR", from)
+		}
+		return done, dir, err
+	}
+	dir, err := transfer.NewDir(r.to)
+	if err != nil {
+		return nil, nil, err
+	}
+	there, err := transfer.OpenDir(r.to)
+	if err != nil {
+		return nil, nil, err
+	}
+	m := space.Verified().Manifest()
+	free, err := transfer.FreeSpace(r.to)
+	if err != nil {
+		return nil, nil, err
+	}
+	if need := m.SpaceSize() + m.Parity.Size(); free < need {
+		return nil, nil, fmt.Errorf("%q has %s free, and the bundle takes %s", r.to, cli.Bytes(free), cli.Bytes(need))
+	}
+	done, err := repair.Beside(ctx, space, dir, there, show)
+	return done, dir, err
+}
+
+// ask writes a request for what is lost.
+func (r *repairing) ask(cmd *cobra.Command, space *volume.Reader, damage *volume.Damage, from string, err error) error {
+	if r.request == "" || len(damage.Lost) == 0 {
+		return commands.AsRepairable(err, from)
+	}
+	dir, dirErr := transfer.NewDir(filepath.Dir(r.request))
+	if dirErr != nil {
+		return dirErr
+	}
+	q := volume.Request{Root: space.Verified().Root(), Blocks: damage.Lost}
+	text := q.Marshal()
+	if len(text) > volume.MaxRequest {
+		return cli.Hint(err, "so much is lost that copying the bundle again is shorter than asking for it")
+	}
+	if err := dir.Put(filepath.Base(r.request), text); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "wrote a request for %s to %s\n", cli.Count(len(q.Blocks), "block"), r.request)
+	return cli.Hint(err, "carry %[1]s to where the bundle is whole (bundle send BUNDLE lost.answer --answer %[1]s), and what that gives back here (unbundle repair %[2]s --answer lost.answer)", r.request, from)
+}
+
+func (r *repairing) tell(cmd *cobra.Command, title string, done *repaired) error {
+	if r.output.JSON {
+		return commands.PrintJSON(cmd, done)
+	}
+	what := fmt.Sprintf("mended %s in %s", cli.Count(done.Blocks, "block"), cli.Count(len(done.Files), "file"))
+	if r.to != "" {
+		what = fmt.Sprintf("made whole in %s, %s of it again", r.to, cli.Count(done.Blocks, "block"))
+	} else if done.Blocks == 0 && len(done.Files) == 0 {
+		what = "nothing to mend in volumes and parity"
+	}
+	if len(done.Texts) > 0 {
+		what += fmt.Sprintf(", and %s", cli.Count(len(done.Texts), "small file"))
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s; %s\n", title, what, done.Outcome)
+	return err
+}

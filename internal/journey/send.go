@@ -1,0 +1,247 @@
+package journey
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+
+	"airlock/internal/manifest"
+	"airlock/internal/media"
+	"airlock/internal/progress"
+	"airlock/internal/transfer"
+	"airlock/internal/volume"
+)
+
+// load is what one place gets.
+type load struct {
+	to     Place
+	there  fs.FS
+	sender transfer.Sender
+	names  []string
+	stick  *media.Stick // the place is one of several
+	part   bool         // SHA256SUMS stays away
+}
+
+// file is a file to be sent, open.
+type file struct {
+	transfer.File
+	closer io.Closer
+}
+
+// remover is a place that files can be removed from.
+type remover interface{ Remove(name string) error }
+
+// mender is a place in which single blocks can be written anew.
+type mender interface {
+	Mend(ctx context.Context, f transfer.File, show progress.Sink) (int64, error)
+}
+
+func (b *Bundle) send(ctx context.Context, l load) (Outcome, error) {
+	if l.sender.Progress == nil {
+		l.sender.Progress = progress.Discard
+	}
+	have, err := b.Look(l.there)
+	if err != nil {
+		return Written, err
+	}
+	files, err := b.open(l.names)
+	defer func() {
+		for _, f := range files {
+			f.closer.Close()
+		}
+	}()
+	if err != nil {
+		return Written, err
+	}
+	if have.Sums && have.whole(files) && !l.part {
+		return Already, errors.Join(b.signatures(l.to), b.Copy(l.to), l.mark(have))
+	}
+	if err := errors.Join(l.removeCopy(have), l.begin(have)); err != nil {
+		return Written, err
+	}
+	if err := l.bring(ctx, have, files); err != nil {
+		return Written, err
+	}
+	if err := b.signatures(l.to); err != nil {
+		return Written, err
+	}
+	if l.part { // copy.tar has SHA256SUMS, so it stays away too
+		return Written, l.to.Sync()
+	}
+	if err := b.Copy(l.to); err != nil {
+		return Written, err
+	}
+	if err := errors.Join(l.to.Put(manifest.SumsName, b.Texts.Text()), l.mark(have)); err != nil {
+		return Written, err
+	}
+	return Written, l.to.Sync()
+}
+
+// begin has a place that is called complete, and is not, called so no more,
+// and says on a stick which one it is.
+func (l *load) begin(have *Holding) error {
+	if r, ok := l.to.(remover); ok && have.Sums && l.stick == nil {
+		if err := r.Remove(manifest.SumsName); err != nil {
+			return err
+		}
+	}
+	if l.stick == nil {
+		return nil
+	}
+	return l.mark(have)
+}
+
+// removeCopy removes a copy.tar that is there without a bundle: it may have the
+// texts of another one, which would then seem to be damaged.
+func (l *load) removeCopy(have *Holding) error {
+	r, ok := l.to.(remover)
+	if _, err := fs.Stat(l.there, manifest.CopyName); err != nil || !ok || have.Sums {
+		return nil
+	}
+	return r.Remove(manifest.CopyName)
+}
+
+// mark writes stick.json where it belongs, and removes it where all is.
+func (l *load) mark(have *Holding) error {
+	if l.stick != nil {
+		return l.to.Put(media.StickName, l.stick.Marshal())
+	}
+	if r, ok := l.to.(remover); ok && have.Stick != nil && !l.part {
+		return r.Remove(media.StickName)
+	}
+	return nil
+}
+
+// bring sends what is missing and mends what is there with the right size but
+// other bytes. What the journal says arrived is taken for that until it is
+// read back.
+func (l *load) bring(ctx context.Context, have *Holding, files []file) error {
+	var missing []transfer.File
+	for _, f := range files {
+		size, there := have.Files[f.Name]
+		if !there || size != f.Size {
+			missing = append(missing, f.File)
+			continue
+		}
+		arrived, err := l.sender.Arrived(ctx, l.to, f.File)
+		if err != nil {
+			return err
+		}
+		if arrived {
+			continue
+		}
+		if m, ok := l.to.(mender); ok {
+			if _, err := m.Mend(ctx, f.File, l.sender.Progress); err != nil {
+				return fmt.Errorf("completing %q: %w", f.Name, err)
+			}
+			continue
+		}
+		missing = append(missing, f.File)
+	}
+	return l.sender.Send(ctx, l.to, missing...)
+}
+
+// open opens listed files of the bundle. Blocks of the large ones are compared
+// with blocks.bin as they are read: what is damaged here is not carried on,
+// and not blamed on the place that it is brought to.
+func (b *Bundle) open(names []string) ([]file, error) {
+	blocks, err := manifest.ReadFile(b.Files, manifest.BlocksName, manifest.MaxSmallFile)
+	if err != nil {
+		return nil, err
+	}
+	first := map[string]int64{}
+	var count int64
+	for _, v := range b.large() {
+		first[v.Name] = count
+		count += volume.BlocksPer(v.Size)
+	}
+	if want := b.Texts.Sums()[manifest.BlocksName]; manifest.DigestOf(blocks) != want || int64(len(blocks)) != count*sha256.Size {
+		return nil, fmt.Errorf("%w: %s is not the one that %s lists", volume.ErrDamaged, manifest.BlocksName, manifest.SumsName)
+	}
+	var files []file
+	for _, name := range names {
+		f, err := b.openFile(name)
+		if err != nil {
+			return files, err
+		}
+		if at, large := first[name]; large && !b.Proven {
+			f.Bytes = &checked{from: f.Bytes, name: name, size: f.Size, sums: blocks[at*sha256.Size:]}
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+func (b *Bundle) openFile(name string) (file, error) {
+	f, err := b.Files.Open(name)
+	if err != nil {
+		return file{}, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return file{}, err
+	}
+	at, ok := f.(io.ReaderAt)
+	if !ok {
+		f.Close()
+		return file{}, fmt.Errorf("%q cannot be read at random", name)
+	}
+	return file{transfer.File{Name: name, Size: info.Size(), SHA256: b.Texts.Sums()[name], Bytes: at}, f}, nil
+}
+
+// checked reads a volume and hands out blocks that have the listed hash.
+type checked struct {
+	from io.ReaderAt
+	name string
+	size int64
+	sums []byte // of its blocks, and what follows
+
+	mu    sync.Mutex
+	index int64 // of the block that is held
+	block []byte
+}
+
+func (c *checked) ReadAt(p []byte, off int64) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	read := 0
+	for read < len(p) {
+		if off >= c.size {
+			return read, io.EOF
+		}
+		if err := c.hold(off / manifest.BlockSize); err != nil {
+			return read, err
+		}
+		n := copy(p[read:], c.block[off%manifest.BlockSize:])
+		read, off = read+n, off+int64(n)
+	}
+	return read, nil
+}
+
+// hold reads a block, unless it is the one that was read last.
+func (c *checked) hold(index int64) error {
+	if c.block != nil && c.index == index {
+		return nil
+	}
+	start := index * manifest.BlockSize
+	size := min(manifest.BlockSize, c.size-start)
+	if int64(cap(c.block)) < size {
+		c.block = make([]byte, size, manifest.BlockSize)
+	}
+	block := c.block[:size]
+	c.block = nil
+	if n, err := c.from.ReadAt(block, start); n < len(block) {
+		return fmt.Errorf("block %d of %s: %w", index, c.name, err)
+	}
+	want := manifest.Digest(c.sums[index*sha256.Size : (index+1)*sha256.Size])
+	if manifest.DigestOf(block) != want {
+		return fmt.Errorf("%w: block %d of %s is not what was signed", volume.ErrDamaged, index, c.name)
+	}
+	c.block, c.index = block, index
+	return nil
+}

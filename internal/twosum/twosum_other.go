@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package twosum
+
+const fast = false
+
+func compress(a, b *[8]uint32, blocks []byte) { panic("twosum: no compress on this processor") }

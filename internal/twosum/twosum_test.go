@@ -1,0 +1,88 @@
+package twosum
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"math/rand/v2"
+	"testing"
+)
+
+func check(t *testing.T, pieces [][]byte) {
+	t.Helper()
+	var h Hash
+	for i, p := range pieces {
+		if got, want := h.Append(p), sha256.Sum256(p); got != want {
+			t.Fatalf("piece %d of %d bytes: %x, want %x", i, len(p), got, want)
+		}
+		if got, want := h.Sum(), sha256.Sum256(bytes.Join(pieces[:i+1], nil)); got != want {
+			t.Fatalf("pieces to %d: %x, want %x", i, got, want)
+		}
+	}
+}
+
+// Every length of the last piece around the borders of padding, behind whole
+// ones of several lengths.
+func TestAgreesWithTheStandardLibrary(t *testing.T) {
+	if !fast {
+		t.Log("this processor has no SHA extensions: only the slow way is tested")
+	}
+	random := rand.NewChaCha8([32]byte{1})
+	data := make([]byte, 4096)
+	random.Read(data)
+	for n := range 300 {
+		check(t, [][]byte{data[:n]})
+		check(t, [][]byte{data[:64], data[64:1024], data[1024 : 1024+n]})
+		check(t, [][]byte{data[1 : 1+2048], {}, data[:n]})
+	}
+}
+
+func TestEmpty(t *testing.T) {
+	var h Hash
+	if h.Sum() != sha256.Sum256(nil) {
+		t.Error("the hash of nothing is wrong")
+	}
+	if h.Append(nil) != sha256.Sum256(nil) || h.Sum() != sha256.Sum256(nil) {
+		t.Error("the hash of an empty piece is wrong")
+	}
+}
+
+func TestPieceAfterTheLast(t *testing.T) {
+	if !fast {
+		t.Skip("this processor has no SHA extensions")
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a piece after one of 65 bytes was taken")
+		}
+	}()
+	var h Hash
+	h.Append(make([]byte, 65))
+	h.Append(make([]byte, 64))
+}
+
+func FuzzAgreesWithTheStandardLibrary(f *testing.F) {
+	f.Add([]byte("abc"), uint16(0))
+	f.Add(bytes.Repeat([]byte{0xff}, 200), uint16(2))
+	f.Fuzz(func(t *testing.T, data []byte, blocks uint16) {
+		cut := min(int(blocks)*BlockSize, len(data)/BlockSize*BlockSize)
+		check(t, [][]byte{data[:cut], data[cut:]})
+	})
+}
+
+func BenchmarkAppend(b *testing.B) {
+	piece := make([]byte, 1<<20)
+	b.SetBytes(int64(len(piece)))
+	var h Hash
+	for b.Loop() {
+		h.Append(piece)
+	}
+}
+
+// BenchmarkOneHash is what one of the two costs.
+func BenchmarkOneHash(b *testing.B) {
+	piece := make([]byte, 1<<20)
+	b.SetBytes(int64(len(piece)))
+	for b.Loop() {
+		sha256.Sum256(piece)
+	}
+}

@@ -1,0 +1,144 @@
+package volume
+
+import (
+	"errors"
+	"fmt"
+
+	"airlock/internal/manifest"
+)
+
+// maxDamage is how many things that are wrong are listed.
+const maxDamage = 100
+
+// Damage is what a Survey found to be wrong. As an error it wraps ErrDamaged
+// and names files and blocks, up to a hundred.
+type Damage struct {
+	Bad    []int64  // numbers of all bad blocks, ascending
+	Lost   []int64  // those of volumes that parity and what was supplied cannot bring back
+	Files  []string // files that are not there as regular files
+	Cut    []string // files of another size
+	Texts  []string // small files that are damaged or missing; copy.tar has them, or is meant
+	broken bool     // the signed texts contradict each other: nothing to be mended
+	parity bool
+	listed []error
+	run    int // listed last, so many bad blocks of one file in a row
+	more   bool
+}
+
+// Any reports whether anything is wrong.
+func (d *Damage) Any() bool { return len(d.listed) > 0 || d.more }
+
+// Repairable reports whether all of it can be mended with what is there.
+func (d *Damage) Repairable() bool { return len(d.Lost) == 0 && !d.broken }
+
+// Mendable reports whether there is parity, and all of it can be mended while
+// reading.
+func (d *Damage) Mendable() bool { return d.parity && d.Repairable() }
+
+// add lists something that is wrong.
+func (d *Damage) add(err error) {
+	if len(d.listed) < maxDamage {
+		d.listed = append(d.listed, err)
+		return
+	}
+	d.more = true
+}
+
+// addBlock lists a bad block. In a bundle with parity, a run of them is listed
+// once: bursts are long.
+func (d *Damage) addBlock(b Block, err error) {
+	n := len(d.Bad)
+	d.Bad = append(d.Bad, b.Number)
+	if d.run == 0 || !d.parity || b.Index == 0 || d.Bad[n-1] != b.Number-1 || d.more {
+		d.add(err)
+		d.run = 1
+		return
+	}
+	d.run++
+	last := len(d.listed) - 1
+	if d.run == 2 {
+		d.listed = append(d.listed, nil)
+		last++
+	}
+	d.listed[last] = fmt.Errorf("%w: so %s, up to block %d of it", ErrDamaged, following(d.run-1), b.Index)
+}
+
+func following(blocks int) string {
+	if blocks == 1 {
+		return "is the block behind it"
+	}
+	return fmt.Sprintf("are the %d blocks behind it", blocks)
+}
+
+// Unwrap returns what is wrong, one by one. Of a bundle without parity, an
+// error of the medium is not called damage.
+func (d *Damage) Unwrap() []error {
+	if !d.parity {
+		return d.listed
+	}
+	return append([]error{ErrDamaged}, d.listed...)
+}
+
+// Error lists what is wrong and, if there is parity, sums it up in a last line.
+func (d *Damage) Error() string {
+	all := d.listed
+	if d.more {
+		all = append(all[:len(all):len(all)], fmt.Errorf("%w: and perhaps more", ErrDamaged))
+	}
+	if d.parity {
+		all = append(all[:len(all):len(all)], d.summary())
+	}
+	return errors.Join(all...).Error()
+}
+
+func (d *Damage) summary() error {
+	switch {
+	case d.broken:
+		return errors.New("the signed texts contradict each other, which nothing can mend")
+	case len(d.Lost) > 0:
+		return fmt.Errorf("%s bad, and %d of them cannot be made again from what is here", count(len(d.Bad)), len(d.Lost))
+	case len(d.Bad) > 0:
+		return fmt.Errorf("%s bad, and all can be repaired", count(len(d.Bad)))
+	}
+	return errors.New("all of it can be repaired")
+}
+
+func count(blocks int) string {
+	if blocks == 1 {
+		return "1 block is"
+	}
+	return fmt.Sprintf("%d blocks are", blocks)
+}
+
+// assess finds out which of the bad blocks are lost.
+func (r *Reader) assess(d *Damage) {
+	data, scratch := BlocksPer(r.size), make([]byte, manifest.BlockSize)
+	for _, bad := range r.byStripe(d.Bad) {
+		var lost []int64
+		missing := 0
+		for _, number := range bad {
+			if r.supply(number, scratch[:r.blockSize(number)]) {
+				continue
+			}
+			missing++
+			if number < data {
+				lost = append(lost, number)
+			}
+		}
+		if r.mender.parity == nil || missing > int(r.mender.parity.Blocks) {
+			d.Lost = append(d.Lost, lost...)
+		}
+	}
+}
+
+// texts adds what is wrong with the small files.
+func (r *Reader) texts(d *Damage) {
+	for _, name := range r.verified.Mended() {
+		d.Texts = append(d.Texts, name)
+		d.add(fmt.Errorf("%w: %q is missing or not what was signed; %s has it", ErrDamaged, name, manifest.CopyName))
+	}
+	if err := r.verified.CheckCopy(r.fsys); err != nil {
+		d.Texts = append(d.Texts, manifest.CopyName)
+		d.add(fmt.Errorf("%w: %w", ErrDamaged, err))
+	}
+}

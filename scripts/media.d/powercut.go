@@ -1,0 +1,282 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// recorded runs step on an empty file system, after prepare, and returns every
+// write that the medium saw of step.
+func (g *guest) recorded(prepare, step func() error) (before []byte, writes []write, err error) {
+	if err := g.fresh(); err != nil {
+		return nil, nil, err
+	}
+	if err := errors.Join(prepare(), unmount()); err != nil {
+		return nil, nil, err
+	}
+	if before, err = os.ReadFile(g.disks[0]); err != nil {
+		return nil, nil, err
+	}
+	n, err := sectors(g.disks[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := newMapped("log", target{n, "log-writes", g.disks[0] + " " + g.disks[1]})
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := g.mount(m.path, 0); err != nil {
+		return nil, nil, err
+	}
+	if err := errors.Join(step(), unmount()); err != nil {
+		return nil, nil, err
+	}
+	for range 50 {
+		if err = m.remove(); err == nil {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	writes, err = readLog(g.disks[1])
+	return trimZeros(before), writes, err
+}
+
+// cut makes the scratch disk what it is when the power goes after so many
+// writes. Of those that no flush has followed, a medium that reorders may have
+// lost each; one that does not has all.
+func (g *guest) cut(before []byte, writes []write, after int, lose func() bool) error {
+	if err := restore(g.disks[0], before); err != nil {
+		return err
+	}
+	flushed := 0
+	for i, w := range writes[:after] {
+		if w.flush {
+			flushed = i
+		}
+	}
+	return writeDevice(g.disks[0], func(f *os.File) error {
+		for i, w := range writes[:after] {
+			if i > flushed && !w.fua && lose() {
+				continue
+			}
+			if _, err := f.WriteAt(w.data, w.offset); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// tally is what came of the points of a scenario.
+type tally struct{ points, whole, twice, checked int }
+
+func (t tally) String() string {
+	return fmt.Sprintf("%d points: %d times nothing, %d times whole, completed each time (%d times by a second run, %d times after fsck)",
+		t.points, t.points-t.whole, t.whole, t.twice, t.checked)
+}
+
+// cuts cuts the power in a command that writes a bundle to an empty medium, at
+// random points: there is no bundle then, or a whole one, and the same command
+// completes it.
+func (g *guest) cuts(run runner, reorders bool) (string, error) {
+	points, err := strconv.Atoi(g.options["points"])
+	if err != nil {
+		return "", err
+	}
+	before, writes, err := g.recorded(func() error { return nil }, func() error {
+		if o := run(usb); o.code != 0 {
+			return errors.New(o.short())
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	chance := rand.New(rand.NewPCG(uint64(g.seed), 1))
+	lose := func() bool { return reorders && chance.IntN(2) == 0 }
+	t := tally{}
+	for t.points < points {
+		t.points++
+		after := chance.IntN(len(writes) + 1)
+		err := g.cut(before, writes, after, lose)
+		if err == nil {
+			err = g.mount(g.disks[0], 0)
+		}
+		if err == nil {
+			err = g.afterCut(run, &t)
+		}
+		if err == nil {
+			err = unmount()
+		}
+		if err != nil {
+			return "", fmt.Errorf("point %d, after %d of %d writes: %w", t.points, after, len(writes), err)
+		}
+	}
+	return fmt.Sprintf("%s; %d writes", t, len(writes)), nil
+}
+
+type runner func(out string, more ...string) outcome
+
+// afterCut judges what is left, and completes it.
+func (g *guest) afterCut(run runner, t *tally) error {
+	_, serr := os.Stat(usb + "/SHA256SUMS")
+	whole := false
+	o := verify(usb)
+	switch {
+	case o.code == 0:
+		whole = true
+		t.whole++
+	case o.code == 4 && serr != nil, o.code == 1: // nothing, or nothing that can be read
+	default:
+		return fmt.Errorf("what is left is taken for a bundle: %s", o.short())
+	}
+	_ = os.RemoveAll("/root/.local") // a journal that has seen the future
+	complete := func(o outcome) bool { return o.code == 0 || whole && o.said("holds a bundle already") }
+	o = run(usb)
+	if !complete(o) && !o.said("read-only file system") {
+		t.twice++
+		o = run(usb)
+	}
+	if !complete(o) {
+		// Writes that were lost out of order leave files that share clusters, or
+		// chains that the kernel finds fault with.
+		if err := g.fsck(); err != nil {
+			return err
+		}
+		t.checked++
+		if o = run(usb); !complete(o) {
+			o = run(usb)
+		}
+	}
+	if !complete(o) {
+		return fmt.Errorf("the same command again: %s", o.short())
+	}
+	if o := verify(usb); o.code != 0 {
+		return fmt.Errorf("verify after the same command again: %s", o.short())
+	}
+	return nil
+}
+
+// fsck has the medium checked, as the hint of a command says.
+func (g *guest) fsck() error {
+	if err := unmount(); err != nil {
+		return err
+	}
+	args := map[string][]string{"vfat": {"fsck.vfat", "-a"}, "exfat": {"fsck.exfat", "-y"}}[g.fs]
+	if o := do(args[0], append(args[1:], g.disks[0])...); o.code < 0 || o.code > 1 {
+		return fmt.Errorf("%s: %s", args[0], o.short())
+	}
+	return g.mount(g.disks[0], 0)
+}
+
+// cutSign cuts the power while a signature is added to a whole bundle, which
+// stays one all the time.
+func (g *guest) cutSign() (string, error) {
+	points, err := strconv.Atoi(g.options["points"])
+	if err != nil {
+		return "", err
+	}
+	points = (points + 3) / 4
+	sign := func() error {
+		if o := do("bundle", "sign", usb, "--as", "bo", "--key", "/src/bo"); o.code != 0 {
+			return errors.New(o.short())
+		}
+		return nil
+	}
+	before, writes, err := g.recorded(func() error {
+		if o := create(usb); o.code != 0 {
+			return errors.New(o.short())
+		}
+		return nil
+	}, sign)
+	if err != nil {
+		return "", err
+	}
+	chance := rand.New(rand.NewPCG(uint64(g.seed), 2))
+	for point := range points {
+		after := chance.IntN(len(writes) + 1)
+		if err := errors.Join(g.cut(before, writes, after, func() bool { return chance.IntN(2) == 0 }), g.mount(g.disks[0], 0)); err != nil {
+			return "", err
+		}
+		if o := verify(usb); o.code != 0 {
+			return "", fmt.Errorf("point %d, after %d of %d writes: %s", point, after, len(writes), o.short())
+		}
+		if err := errors.Join(sign(), unmount()); err != nil {
+			return "", fmt.Errorf("point %d, after %d of %d writes: %w", point, after, len(writes), err)
+		}
+	}
+	return fmt.Sprintf("%d points in %d writes: always whole", points, len(writes)), nil
+}
+
+// unplug has the stick pulled out while a bundle is written to it, and put in
+// again.
+func (g *guest) unplug() (string, error) {
+	stick := g.options["stick"]
+	if stick == "" {
+		return "", errNotHere
+	}
+	if err := waitFor(stick); err != nil {
+		return "", err
+	}
+	if err := restore(stick, g.image); err != nil {
+		return "", err
+	}
+	if err := g.mount(stick, 0); err != nil {
+		return "", err
+	}
+	big := []string{"create", bigRef(), "-o", usb, "--key", "/src/key", "--as", "ana", "--quiet",
+		"--created", "2026-01-02T03:04:05Z", "--volume-size", "2MiB"}
+	cmd, out, stop := command("bundle", big...)
+	defer stop()
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	for range 600 {
+		if _, err := os.Stat(usb + "/bulk-1.002.vol"); err == nil {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	fmt.Println("@@unplug")
+	o := ended(cmd, out, cmd.Wait())
+	if o.code == 0 || o.said(safe) {
+		return "", fmt.Errorf("pulled out: %s", o.short())
+	}
+	detail := o.short()
+	_ = unix.Unmount(mountPoint, unix.MNT_DETACH)
+	if o := do("bundle", big...); o.code == 0 || !o.said("no medium is mounted there") {
+		return detail, fmt.Errorf("onto the empty mount point: %s", o.short())
+	}
+	fmt.Println("@@plug")
+	found := ""
+	for range 100 {
+		for _, path := range []string{"/dev/sda", "/dev/sdb", "/dev/sdc", "/dev/sdd"} {
+			if n, err := sectors(path); err == nil && n > 0 {
+				found = path
+			}
+		}
+		if found != "" && g.mount(found, 0) == nil {
+			break
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	if o := do("bundle", big...); o.code != 0 || !o.said(safe) {
+		return detail, fmt.Errorf("put in again: %s", o.short())
+	}
+	if o := verify(usb); o.code != 0 {
+		return detail, fmt.Errorf("put in again: %s", o.short())
+	}
+	g.options["stick"] = found
+	return detail, unmount()
+}
