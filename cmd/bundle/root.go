@@ -22,6 +22,6 @@ byte and loads the images.
   bundle create -f release.yaml -o /media/usb`,
 	}
 	cmd.AddCommand(lockCommand(env), createCommand(env), sendCommand(env), signCommand(env), keygenCommand(env), historyCommand(env),
-		commands.Verify(env, "bundle"), commands.Inspect(env, "bundle"), diffCommand(env))
+		commands.Verify(env, "bundle"), commands.Inspect(env, "bundle"), commands.Diff(env, "bundle"))
 	return cmd
 }

@@ -5,7 +5,6 @@ import (
 
 	"airlock/internal/cli"
 	"airlock/internal/commands"
-	"airlock/internal/diff"
 )
 
 func root(env *cli.Env) *cobra.Command {
@@ -21,7 +20,7 @@ digests they left with. It opens no connection but to the destination named.
   unbundle load /media/usb --to docker
   unbundle load /media/usb --to registry://registry.far:5000/mirror`,
 	}
-	cmd.AddCommand(loadCommand(env), receiveCommand(env), commands.Verify(env, "unbundle"), commands.Inspect(env, "unbundle"), commands.List(env, "unbundle"), diff.Command(env, "unbundle"))
+	cmd.AddCommand(loadCommand(env), receiveCommand(env), commands.Verify(env, "unbundle"), commands.Inspect(env, "unbundle"), commands.List(env, "unbundle"), commands.Diff(env, "unbundle"))
 	cmd.AddCommand(repairCommand(env))
 	return cmd
 }

@@ -70,6 +70,20 @@ func different(f func(frame []byte) []byte) func(testing.TB, *kit) {
 	}
 }
 
+// literal makes the bundle carry three contents: the golden stored layer, the
+// words with that layer behind them as a delta frame, and the words again as a
+// copy of n bytes of what is new in that.
+func literal(n int) func(testing.TB, *kit) {
+	return func(t testing.TB, k *kit) {
+		s := bundletest.NewSource()
+		first, third := []byte(goldenWords+goldenLayer), []byte("AGAIN"+goldenWords)
+		setLayers(t, k, s, s.Add([]byte(goldenLayer)), s.Add(first), s.Add(third))
+		k.front([]byte(goldenLayer), first, third)
+		k.contents[1].frames[0] = frameSpec{kind: 2, data: deltaFrame(0, len(goldenLayer), goldenWords)}
+		k.contents[2].frames[0] = frameSpec{kind: 2, data: deltaFrame(1, n, "AGAIN"[:5+len(goldenWords)-n])}
+	}
+}
+
 func copyVectors() []maker {
 	plain := func(*kit, *frameSpec) {}
 	change := func(at int, to byte) func(testing.TB, *kit) {
@@ -78,6 +92,11 @@ func copyVectors() []maker {
 	return []maker{
 		{"ok_same", "ok", "", "a page that is a copy of an earlier one", copied("tail", plain)},
 		{"ok_delta", "ok", "", "a page that is a copy with something in front", different(func(b []byte) []byte { return b })},
+		{"ok_delta_of_literals", "ok", "", "a page that copies what is new in one that copies", literal(len(goldenWords))},
+		{"delta_behind_literals", "frame", "behind source page 1", "a copy that reaches behind what is new in its page", literal(len(goldenWords) + 1)},
+		{"delta_of_same", "frame", "has no bytes", "a delta frame that copies from a page of the bundle in which nothing is new", copied(strings.Repeat("\x00", 60), func(_ *kit, tail *frameSpec) {
+			*tail = frameSpec{kind: 2, data: deltaFrame(1, 60, "")}
+		})},
 		{"same_other_length", "frame", "and its copy", "a page of 4 bytes that is a copy of one of 2 MiB", copied("\x00\x00\x00\x00", func(_ *kit, tail *frameSpec) {
 			*tail = frameSpec{kind: 3, page: 0}
 		})},

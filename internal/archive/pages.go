@@ -9,21 +9,25 @@ import (
 )
 
 // Bounds of copies over copies (FORMAT.md, "Copies"). A frame that is stored or
-// zstd has depth 0 and needs no other page.
+// zstd has depth 0 and needs no other page, nor do the literals of any frame.
 const (
 	maxDepth   = 32  // of a frame
-	ownDepth   = 8   // from which a writer copies no more within one bundle, to leave room for those based on it
-	maxSources = 8   // pages that a frame copies from
-	maxNeeded  = 256 // pages that have to be decoded for one frame
+	maxSources = 16  // pages that a frame copies from
+	maxNeeded  = 256 // pages, or literals of some, that have to be decoded for one frame
 )
 
-// cachedPages is how many decoded pages a reader and its bases keep: 64 MiB.
-const cachedPages = 32
+// cachedBytes is how many bytes of decoded pages a reader and its bases keep,
+// and so does a small Writer.
+const cachedBytes = 64 << 20
 
-// pageKey names a page by the reader whose own it is.
+// pageWeight is what keeping a page takes; one without bytes is not for free.
+func pageWeight(p page) int { return len(p.data) + 1<<10 }
+
+// pageKey names a page by the reader whose own it is, or what is new in it.
 type pageKey struct {
 	reader *Reader
 	number int64 // among its own
+	news   bool
 }
 
 // page is what a frame decodes to.
@@ -48,24 +52,46 @@ func newDescent(cache *pageCache) descent {
 	return descent{cache: cache, left: &left, deepest: new(int)}
 }
 
-// pagesBelow is the pages of a reader that come before one of its frames. It is a delta.Source.
+// pagesBelow is what a frame of a reader may take from. As a delta.Source it is
+// the pages of the bases, and what is new in the reader's own before the frame.
 type pagesBelow struct {
 	reader *Reader
 	limit  int64
 	way    descent
 }
 
+// check refuses a page that does not come before the frame, or is too far down.
+func (p pagesBelow) check(number int64) error {
+	if number < 0 || number >= p.limit {
+		return fmt.Errorf("%w: page %d is copied by page %d, which does not come after it", ErrMalformed, number, p.limit)
+	}
+	return nil
+}
+
 // Page implements delta.Source.
 func (p pagesBelow) Page(number int64) ([]byte, error) {
-	if number < 0 || number >= p.limit {
-		return nil, fmt.Errorf("%w: page %d is copied by page %d, which does not come after it", ErrMalformed, number, p.limit)
+	if own := number - p.reader.basePages(); own >= 0 {
+		return p.take(number, func(next descent) ([]byte, error) { return p.reader.news(own, next) })
+	}
+	return p.whole(number)
+}
+
+// whole returns a page, of the bases or of the reader's own.
+func (p pagesBelow) whole(number int64) ([]byte, error) {
+	return p.take(number, func(next descent) ([]byte, error) { return p.reader.page(number, next) })
+}
+
+// take has get read what a page below has, one copy further down.
+func (p pagesBelow) take(number int64, get func(descent) ([]byte, error)) ([]byte, error) {
+	if err := p.check(number); err != nil {
+		return nil, err
 	}
 	next := p.way
 	next.depth++
 	if next.depth > maxDepth {
 		return nil, p.tooDeep()
 	}
-	data, err := p.reader.page(number, next)
+	data, err := get(next)
 	if err == nil && *p.way.deepest > maxDepth {
 		return nil, p.tooDeep() // though what is below it was at hand
 	}
@@ -74,6 +100,32 @@ func (p pagesBelow) Page(number int64) ([]byte, error) {
 
 func (p pagesBelow) tooDeep() error {
 	return fmt.Errorf("%w: page %d is more than %d copies deep", ErrMalformed, p.limit, maxDepth)
+}
+
+// news returns what is new in an own page: all of it, or the literals of a frame that copies.
+func (r *Reader) news(number int64, way descent) ([]byte, error) {
+	p, err := way.cache.Get(pageKey{r, number, true}, func() (page, error) {
+		if err := way.decode(); err != nil {
+			return page{}, err
+		}
+		c, i := r.index.at(number)
+		raw, err := r.encoded(c, i)
+		if err != nil {
+			return page{}, err
+		}
+		data, err := r.decoders.news(c.frames[i].kind, raw, c.frameLength(i))
+		return page{data: data}, err
+	})
+	*way.deepest = max(*way.deepest, 1)
+	return p.data, err
+}
+
+// decode counts a page that is decoded on the way.
+func (d descent) decode() error {
+	if *d.left--; *d.left < 0 {
+		return fmt.Errorf("%w: more than %d pages are needed for one frame", ErrMalformed, maxNeeded)
+	}
+	return nil
 }
 
 // page returns the bytes of a page: one of a base's, or of the reader's own.
@@ -92,9 +144,9 @@ func (r *Reader) page(number int64, way descent) ([]byte, error) {
 }
 
 func (r *Reader) ownPage(number int64, way descent) ([]byte, error) {
-	p, err := way.cache.Get(pageKey{r, number}, func() (page, error) {
-		if *way.left--; *way.left < 0 {
-			return page{}, fmt.Errorf("%w: more than %d pages are needed for one frame", ErrMalformed, maxNeeded)
+	p, err := way.cache.Get(pageKey{r, number, false}, func() (page, error) {
+		if err := way.decode(); err != nil {
+			return page{}, err
 		}
 		inner := way
 		inner.deepest = new(int)
@@ -108,11 +160,18 @@ func (r *Reader) ownPage(number int64, way descent) ([]byte, error) {
 
 // frame returns the bytes of content that frame i of c holds.
 func (r *Reader) frame(c *content, i int, way descent) ([]byte, error) {
-	raw := make([]byte, c.frames[i].encoded)
-	if _, err := r.space.ReadAt(raw, c.frames[i].offset); err != nil {
+	raw, err := r.encoded(c, i)
+	if err != nil {
 		return nil, err
 	}
 	return r.decodeFrame(c, i, raw, way)
+}
+
+// encoded returns the bytes of the space that hold frame i of c.
+func (r *Reader) encoded(c *content, i int) ([]byte, error) {
+	raw := make([]byte, c.frames[i].encoded)
+	_, err := r.space.ReadAt(raw, c.frames[i].offset)
+	return raw, err
 }
 
 // decodeFrame is frame for who has the frame's bytes of the space.
@@ -126,7 +185,7 @@ func (r *Reader) decodeFrame(c *content, i int, raw []byte, way descent) ([]byte
 }
 
 func (r *Reader) same(page, length int64, below pagesBelow) ([]byte, error) {
-	data, err := below.Page(page)
+	data, err := below.whole(page)
 	if err == nil && int64(len(data)) != length {
 		err = fmt.Errorf("%w: page %d has %d bytes, and its copy %d", ErrMalformed, page, len(data), length)
 	}
@@ -166,10 +225,23 @@ func (d *decoders) decode(kind FrameKind, raw []byte, length int64, below delta.
 		return d.zstd.decode(raw, length)
 	case Delta:
 		data, err := d.delta.Decode(raw, int(length), below)
-		if errors.Is(err, delta.ErrMalformed) {
-			err = fmt.Errorf("%w: %w", ErrMalformed, err)
-		}
-		return data, err
+		return data, ofDelta(err)
 	}
 	return nil, fmt.Errorf("%w: a frame of kind %d has no bytes", ErrMalformed, kind)
+}
+
+// news returns what is new in a frame of length bytes.
+func (d *decoders) news(kind FrameKind, raw []byte, length int64) ([]byte, error) {
+	if kind != Delta {
+		return d.decode(kind, raw, length, nil)
+	}
+	data, err := d.delta.Literals(raw, int(length))
+	return data, ofDelta(err)
+}
+
+func ofDelta(err error) error {
+	if errors.Is(err, delta.ErrMalformed) {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return err
 }

@@ -51,7 +51,7 @@ func Open(fsys fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Reader, err
 // wraps ErrBase and names it.
 func OpenOn(fsys fs.FS, bases []fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Reader, error) {
 	o := opener{allowed: allowed, at: at, offered: map[manifest.Digest]fs.FS{}, open: map[manifest.Digest]*Reader{},
-		cache: lru.New[pageKey, page](cachedPages)}
+		cache: lru.NewWeighted[pageKey](cachedBytes, pageWeight)}
 	for _, base := range bases {
 		sums, err := manifest.ReadSums(base)
 		if err != nil {
@@ -212,6 +212,15 @@ func (r *Reader) Space() *volume.Reader { return r.space }
 func (r *Reader) Size(d manifest.Digest) (int64, bool) {
 	b, ok := r.index.find(d)
 	return b.size, ok
+}
+
+// ContentSize returns how many bytes all contents have together.
+func (r *Reader) ContentSize() int64 {
+	var sum int64
+	for _, c := range r.index.contents {
+		sum += c.size
+	}
+	return sum
 }
 
 // Packing says how a blob is packed.

@@ -37,6 +37,25 @@ func NewSmallWriter(space Space, bases *Bases, memory int) (*Writer, error) {
 	return w, nil
 }
 
+// NewBasedWriter returns a Writer that takes from the bases the blobs that they
+// have, and looks for no other copies. The bases must outlive it.
+func NewBasedWriter(space io.Writer, bases *Bases) (*Writer, error) {
+	w, err := NewWriter(space)
+	if err != nil {
+		return nil, err
+	}
+	s := &small{bases: bases, plain: true}
+	s.more.L = &s.mu
+	for _, base := range bases.all {
+		if err := s.learn(base); err != nil {
+			w.Close()
+			return nil, fmt.Errorf("base %s: %w", base.Manifest().Title(), err)
+		}
+	}
+	w.small = s
+	return w, nil
+}
+
 // Bases is the bundles that a new one is based on, each after those that it is
 // itself based on.
 type Bases struct{ all []*Reader }
@@ -104,7 +123,7 @@ func (r *Reader) owner(number int64) (*Reader, int64) {
 // need is what decoding a page takes.
 type need struct {
 	depth int
-	pages []int32 // the pages that must be decoded before it, ascending, each once
+	parts []int32 // what must be decoded before it, ascending, each once: twice a page's number, one more for its news
 }
 
 // small finds copies for the frames of a Writer.
@@ -115,7 +134,8 @@ type small struct {
 	index    *delta.Index
 	encoder  *delta.Encoder
 	next     int64  // number of the next page
-	needs    []need // by page
+	needs    []need // by page of the bases
+	plain    bool   // no copies are looked for
 	strict   bool   // only pages that need few others may be copied from
 	cache    *lru.Cache[int64, []byte]
 
@@ -127,7 +147,7 @@ type small struct {
 }
 
 func newSmall(space io.ReaderAt, bases *Bases, memory int) (*small, error) {
-	s := &small{bases: bases, space: space, index: delta.NewIndex(memory), cache: lru.New[int64, []byte](cachedPages)}
+	s := &small{bases: bases, space: space, index: delta.NewIndex(memory), cache: lru.NewWeighted[int64](cachedBytes, func(page []byte) int { return len(page) + 1<<10 })}
 	s.more.L = &s.mu
 	var err error
 	if s.decoders, err = newDecoders(runtime.GOMAXPROCS(0)); err != nil {
@@ -154,7 +174,7 @@ func (s *small) learn(base *Reader) error {
 			if err != nil {
 				return err
 			}
-			if f.kind != Same {
+			if f.kind != Same && !s.plain {
 				data, err := base.frame(c, k, newDescent(base.cache))
 				if err != nil {
 					return err
@@ -184,41 +204,65 @@ func (s *small) baseNeed(base *Reader, c *content, i int) (need, error) {
 			return need{}, err
 		}
 	}
-	for k, page := range sources {
+	var n need
+	for _, page := range sources {
 		of, own := base.owner(page)
-		sources[k] = s.bases.number(of, own)
+		number := s.bases.number(of, own)
+		if of == base && c.frames[i].kind == Delta {
+			n.addNews(number)
+		} else {
+			n.add(number, s.needs[number])
+		}
 	}
-	return s.needOf(sources), nil
+	return n.tidy(), nil
 }
 
 // usable reports whether frames may copy from a page.
 func (s *small) usable(page int64) bool {
-	depth, pages := maxDepth, maxNeeded/2
 	if page >= s.bases.pages() {
-		depth = ownDepth
+		return true
 	}
+	most := maxNeeded / 2
 	if s.strict {
-		pages = maxNeeded / maxSources
+		most = maxNeeded / maxSources
 	}
-	return s.needs[page].depth < depth && len(s.needs[page].pages) < pages
+	return s.needs[page].depth < maxDepth && len(s.needs[page].parts) < most
 }
 
-// needOf returns what decoding a frame takes that copies from these pages.
+// needOf returns what decoding an own frame takes that copies from these pages.
 func (s *small) needOf(sources []int64) need {
 	var n need
 	for _, page := range sources {
-		n.depth = max(n.depth, s.needs[page].depth+1)
-		n.pages = append(append(n.pages, int32(page)), s.needs[page].pages...)
+		if page >= s.bases.pages() {
+			n.addNews(page)
+		} else {
+			n.add(page, s.needs[page])
+		}
 	}
-	slices.Sort(n.pages)
-	n.pages = slices.Clip(slices.Compact(n.pages))
-	return n
+	return n.tidy()
+}
+
+// addNews adds what is new in a page, which needs no other.
+func (n *need) addNews(page int64) {
+	n.depth = max(n.depth, 1)
+	n.parts = append(n.parts, int32(2*page+1))
+}
+
+// add adds a page and what that needs.
+func (n *need) add(page int64, of need) {
+	n.depth = max(n.depth, of.depth+1)
+	n.parts = append(append(n.parts, int32(2*page)), of.parts...)
+}
+
+func (n *need) tidy() need {
+	slices.Sort(n.parts)
+	return need{depth: n.depth, parts: slices.Clip(slices.Compact(n.parts))}
 }
 
 // match finds copies for a page that keep its need within bounds.
 func (s *small) match(data []byte, address int64) (*delta.Plan, error) {
 	plan, err := s.encoder.Match(data, address)
-	if err != nil || len(s.needOf(plan.Pages()).pages) < maxNeeded {
+	if err != nil || len(s.needOf(plan.Pages()).parts) < maxNeeded {
 		return plan, err
 	}
 	s.strict = true
@@ -234,40 +278,32 @@ func (s *small) encode(plain *encoder, data []byte) (func() encoded, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.index.Add(address, data)
-	s.cache.Put(s.next, bytes.Clone(data))
-	s.add(int64(len(data)), plan.Pages())
+	news, copies := data, len(plan.Pages()) > 0
+	if copies {
+		news = plan.Literals()
+	}
+	s.index.Add(address, news)
+	s.cache.Put(s.next, bytes.Clone(news))
+	s.add(int64(len(data)))
 	return func() encoded {
-		if frame := plan.Marshal(); s.proves(frame, data) {
-			return encoded{kind: Delta, data: frame}
+		if copies {
+			return s.prove(plan.Marshal(), data)
 		}
 		data, kind := plain.encode(data)
 		return encoded{kind: kind, data: data}
 	}, nil
 }
 
-// Estimate returns how many bytes a page of at most FrameSize bytes would take
-// as a frame. It changes nothing.
-func (w *Writer) Estimate(page []byte) (int, error) {
-	// The address is behind all that is known, so that any of it may be copied.
-	plan, err := w.small.encoder.Match(page, w.small.next*FrameSize)
-	if err != nil {
-		return 0, err
-	}
-	plain, _ := w.encoder.encode(page)
-	if frame := plan.Marshal(); len(frame) > 0 {
-		return min(len(frame), len(plain)), nil
-	}
-	return len(plain), nil
-}
-
-// proves reports whether a delta frame gives data again, and is smaller.
-func (s *small) proves(frame, data []byte) bool {
-	if len(frame) == 0 || len(frame) >= len(data) {
-		return false
-	}
+// prove returns a delta frame after data was made of it again.
+func (s *small) prove(frame, data []byte) encoded {
 	again, err := s.decoders.decode(Delta, frame, int64(len(data)), s)
-	return err == nil && bytes.Equal(again, data)
+	if err == nil && !bytes.Equal(again, data) {
+		err = errors.New("other bytes come of it")
+	}
+	if err != nil {
+		err = fmt.Errorf("decoding a frame that was just encoded: %w", err)
+	}
+	return encoded{kind: Delta, data: frame, err: err}
 }
 
 // took is told of each frame once it is in the space.
@@ -278,7 +314,8 @@ func (s *small) took(f frame) {
 	s.more.Broadcast()
 }
 
-// Page implements delta.Source: pages of the bases and of what was written.
+// Page implements delta.Source: pages of the bases, and what is new in those
+// that were written.
 func (s *small) Page(number int64) ([]byte, error) {
 	return s.cache.Get(number, func() ([]byte, error) { return s.read(number) })
 }
@@ -303,14 +340,11 @@ func (s *small) readOwn(own int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.kind == Same {
-		return s.Page(f.page)
-	}
 	raw := make([]byte, f.encoded)
 	if _, err := s.space.ReadAt(raw, f.offset); err != nil {
 		return nil, err
 	}
-	return s.decoders.decode(f.kind, raw, length, s)
+	return s.decoders.news(f.kind, raw, length)
 }
 
 // wait waits until an own page stands in the space, and returns where.
@@ -334,9 +368,8 @@ func (s *small) stop() {
 	s.more.Broadcast()
 }
 
-// add takes note of a page of length bytes that copies from sources.
-func (s *small) add(length int64, sources []int64) {
-	s.needs = append(s.needs, s.needOf(sources))
+// add takes note of an own page of length bytes.
+func (s *small) add(length int64) {
 	s.next++
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -369,6 +402,9 @@ func (w *Writer) AddBased(d manifest.Digest) (bool, error) {
 	return true, nil
 }
 
+// Empty reports whether there are no bases.
+func (b *Bases) Empty() bool { return b == nil || len(b.all) == 0 }
+
 // Has reports whether a base has a blob.
 func (b *Bases) Has(d manifest.Digest) bool {
 	_, _, ok := b.find(d)
@@ -396,7 +432,7 @@ func (w *Writer) addSame(base *Reader, c *content) (int, error) {
 		}
 		page := w.small.bases.number(of, own)
 		if w.small.usable(page) {
-			w.small.add(c.frameLength(i), []int64{page})
+			w.small.add(c.frameLength(i))
 			p := &pending{content: n, result: make(chan encoded, 1)}
 			p.result <- encoded{kind: Same, page: page}
 			w.queue <- p

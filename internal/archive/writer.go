@@ -43,6 +43,7 @@ type encoded struct {
 	kind FrameKind
 	data []byte
 	page int64 // of Same
+	err  error // it could not be encoded
 }
 
 // drain is the goroutine that writes frames in order. Its fields are its own
@@ -87,7 +88,10 @@ func (w *Writer) run() {
 	for p := range w.queue {
 		e := <-p.result
 		if w.drain.err == nil {
-			if w.drain.err = w.drain.write(p.content, e); w.drain.err != nil {
+			if w.drain.err = errors.Join(e.err, w.drain.err); e.err == nil {
+				w.drain.err = w.drain.write(p.content, e)
+			}
+			if w.drain.err != nil {
 				close(w.broken)
 				w.stopSmall()
 			}
@@ -270,8 +274,8 @@ func (w *Writer) send(content int, data []byte) error {
 		data, kind := w.encoder.encode(data)
 		return encoded{kind: kind, data: data}
 	}
-	if w.small != nil && w.compressed {
-		w.small.add(int64(len(data)), nil)
+	if w.small != nil && (w.compressed || w.small.plain) {
+		w.small.add(int64(len(data)))
 	} else if w.small != nil {
 		var err error
 		if encode, err = w.small.encode(w.encoder, data); err != nil {

@@ -214,7 +214,7 @@ func (w *writing) space(ctx context.Context, space *volume.Writer) error {
 		return err
 	}
 	defer out.Close()
-	if w.options.Pack == Fast {
+	if w.options.plain() {
 		err = w.fast(ctx, out)
 	} else {
 		err = w.small(ctx, out)
@@ -230,8 +230,11 @@ func (w *writing) space(ctx context.Context, space *volume.Writer) error {
 }
 
 func (w *writing) archive(space *volume.Writer) (*archive.Writer, error) {
-	if w.options.Pack == Fast {
-		return archive.NewWriter(space)
+	if w.options.plain() {
+		if w.options.Bases.Empty() {
+			return archive.NewWriter(space)
+		}
+		return archive.NewBasedWriter(space, w.options.Bases)
 	}
 	readable, ok := w.sink.(readableSink)
 	if !ok {
@@ -241,19 +244,39 @@ func (w *writing) archive(space *volume.Writer) (*archive.Writer, error) {
 	return archive.NewSmallWriter(space, w.options.Bases, deltaMemory(w.contents.Size()+w.options.Bases.Size()))
 }
 
-// fast packs every item as it is.
+// fast packs every item as it is, unless a base has it.
 func (w *writing) fast(ctx context.Context, out *archive.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
-	fetched := fetch(ctx, w.contents.items)
+	fetched := fetch(ctx, w.wanted())
 	defer fetched.stop(cancel)
 	total := w.options.Progress.Start("packing", w.contents.Size())
 	defer total.Done()
 	for _, it := range w.contents.items {
+		if based, err := out.AddBased(it.Digest); err != nil {
+			return it.explain(err)
+		} else if based {
+			total.Add(it.Size)
+			continue
+		}
 		if err := out.Add(it.Digest, it.Size, fetched.next(it, total)); err != nil {
 			return it.explain(err)
 		}
 	}
 	return nil
+}
+
+// wanted returns the items that no base has.
+func (w *writing) wanted() []item {
+	if w.options.Bases.Empty() {
+		return w.contents.items
+	}
+	var all []item
+	for _, it := range w.contents.items {
+		if !w.options.Bases.Has(it.Digest) {
+			all = append(all, it)
+		}
+	}
+	return all
 }
 
 // explain says which image an item's error is about.

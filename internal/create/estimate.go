@@ -83,42 +83,27 @@ func (e *Estimate) Soonest() Mode {
 func (c *Contents) Estimate(ctx context.Context, o Options) (*Estimate, error) {
 	e := &estimating{contents: c, options: o}
 	var err error
-	if e.plain, err = tryer(archive.NewBases(), 0); err != nil {
+	if e.plain, err = archive.NewEstimator(archive.NewBases(), 0); err != nil {
 		return nil, err
 	}
-	defer e.plain.Close()
-	if e.based, err = tryer(o.Bases, deltaMemory(o.Bases.Size())); err != nil {
+	if e.based, err = archive.NewEstimator(o.Bases, deltaMemory(o.Bases.Size())); err != nil {
 		return nil, err
 	}
-	defer e.based.Close()
 	if err := e.all(ctx); err != nil {
 		return nil, err
 	}
 	return e.sum(), nil
 }
 
-// tryer returns a Writer that is good for estimates alone.
-func tryer(bases *archive.Bases, memory int) (*archive.Writer, error) {
-	return archive.NewSmallWriter(nowhere{}, bases, memory)
-}
-
-// nowhere is a space that takes nothing.
-type nowhere struct{}
-
-var errNowhere = errors.New("an estimate writes nothing")
-
-func (nowhere) Write([]byte) (int, error)         { return 0, errNowhere }
-func (nowhere) ReadAt([]byte, int64) (int, error) { return 0, errNowhere }
-
 // estimating is the making of one estimate.
 type estimating struct {
 	contents *Contents
 	options  Options
-	mu       sync.Mutex      // held while a page is tried
-	plain    *archive.Writer // knows no copies
-	based    *archive.Writer // knows the bases
-	items    []guess         // in the contents' order
-	tries    int             // pages of each item
+	mu       sync.Mutex         // held while a page is tried
+	plain    *archive.Estimator // knows no copies
+	based    *archive.Estimator // knows the bases
+	items    []guess            // in the contents' order
+	tries    int                // pages of each item
 }
 
 // guess is what one item would take in each way of packing.
@@ -212,7 +197,7 @@ func (e *estimating) gzip(data []byte, size int64) (worth, error) {
 }
 
 // try tries pages from all over what there is of a content, which it opens twice.
-func (e *estimating) try(as *archive.Writer, open func() (io.Reader, error)) (trial, error) {
+func (e *estimating) try(as *archive.Estimator, open func() (io.Reader, error)) (trial, error) {
 	content, err := open()
 	if err != nil {
 		return trial{}, nil // damaged
@@ -245,7 +230,7 @@ func (e *estimating) sum() *Estimate {
 			}
 		}
 		m.Create = seconds(carried, carryRate) + seconds(content, packRate)
-		if pack != Fast {
+		if o := e.options; pack == Small || pack == Auto && !(Options{Pack: Auto, Link: o.Link}).plain() {
 			m.Create += seconds(e.options.Bases.Size(), learnRate)
 		}
 		m.Journey = seconds(m.Bytes, float64(link))

@@ -32,12 +32,7 @@ const inMemory = 1 << 20
 // taken apart.
 func (w *writing) small(ctx context.Context, out *archive.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
-	var wanted []item
-	for _, it := range w.contents.items {
-		if !w.options.Bases.Has(it.Digest) {
-			wanted = append(wanted, it)
-		}
-	}
+	wanted := w.wanted()
 	fetched := fetch(ctx, wanted)
 	defer fetched.stop(cancel)
 	total := w.options.Progress.Start("packing", w.contents.Size())

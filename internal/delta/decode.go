@@ -44,6 +44,23 @@ func (d *Decoder) Decode(encoded []byte, size int, src Source) ([]byte, error) {
 	return b.out, nil
 }
 
+// Literals returns the bytes of a frame of size bytes that it does not copy, one
+// run behind the other. It reads no page, and holds the frame to nothing but
+// what it needs of it.
+func (d *Decoder) Literals(encoded []byte, size int) ([]byte, error) {
+	if size < 0 || size > PageSize {
+		return nil, malformed("a frame of %d bytes, at most %d are allowed", size, PageSize)
+	}
+	f, err := parseFrame(encoded, size)
+	if err != nil {
+		return nil, err
+	}
+	if n := f.streams[literalStream].size; n > size {
+		return nil, malformed("%d literals for a frame of %d bytes", n, size)
+	}
+	return d.stream(f.streams[literalStream])
+}
+
 // Pages returns the numbers of the pages that a frame copies from, ascending.
 // It reads the head of the frame alone.
 func Pages(encoded []byte) ([]int64, error) {

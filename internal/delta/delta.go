@@ -8,8 +8,12 @@
 // that frame and the pages that it lists, all of them before it. The package
 // knows nothing of what the bytes are, nor where pages are kept.
 //
+// What stands as a page in that space is its owner's affair. It may be all that
+// was encoded, or of an encoded page just its literals: then each run of bytes
+// is there once, and frames copy from literals alone, never from copies.
+//
 // An archive that writes asks an Encoder to Match each page and then adds the
-// page to the Index. Matching goes page by page, since each page may copy from
+// page, or its literals, to the Index. Matching goes page by page, since each page may copy from
 // all before it; Plan.Marshal, where zstd takes its time, may run elsewhere.
 // The same Adds and Matches in the same order give the same frames, byte for
 // byte, whatever the number of workers.

@@ -18,6 +18,10 @@ type Limits struct {
 // and in no page chosen before it, to make reading it worth while.
 const votesWanted = 8
 
+// votesPart is the part of a page's samples that must be, from the second
+// source page on: each is one more to be decoded for the page.
+const votesPart = 1024
+
 // followed is the votes for the page on which the page before ended.
 const followed = 16
 
@@ -108,6 +112,9 @@ func (e *Encoder) Match(page []byte, address int64) (*Plan, error) {
 	e.matcher.run(e, page)
 	e.matcher.plan(plan)
 	e.follow(address + int64(len(page)))
+	if !plan.pays() {
+		return &Plan{page: page, zstd: e.zstd}, nil
+	}
 	return plan, nil
 }
 
@@ -192,11 +199,12 @@ func (e *Encoder) number(page, limit int64) int32 {
 // the earlier one.
 func (e *Encoder) choose() []int64 {
 	var chosen []int64
+	wanted := int32(votesWanted)
 	e.covered = append(e.covered[:0], make([]bool, len(e.spots))...)
 	for len(chosen) < e.limits.MaxPages {
 		best := -1
 		for l, v := range e.votes {
-			if v >= votesWanted && (best < 0 || v > e.votes[best] || v == e.votes[best] && e.numbers[l] < e.numbers[best]) {
+			if v >= wanted && (best < 0 || v > e.votes[best] || v == e.votes[best] && e.numbers[l] < e.numbers[best]) {
 				best = l
 			}
 		}
@@ -204,6 +212,7 @@ func (e *Encoder) choose() []int64 {
 			break
 		}
 		chosen = append(chosen, e.numbers[best])
+		wanted = int32(max(votesWanted, len(e.spots)/votesPart))
 		e.cover(int32(best))
 	}
 	slices.Sort(chosen)

@@ -15,27 +15,39 @@ type Plan struct {
 // ascending. There are none if the page is to be stored plainly.
 func (p *Plan) Pages() []int64 { return p.pages }
 
-// Marshal returns the frame, or nil if plain zstd is as small. It may run in
-// another goroutine than the Encoder.
+// Literals returns the bytes of the page that are not copied, one run behind
+// the other; of a page that is to be stored plainly none. They must not be
+// changed before Marshal has returned.
+func (p *Plan) Literals() []byte { return p.raw[literalStream] }
+
+// Marshal returns the frame, which is smaller than the page, or nil if the page
+// is to be stored plainly. It may run in another goroutine than the Encoder.
 func (p *Plan) Marshal() []byte {
 	if len(p.pages) == 0 {
 		return nil
 	}
 	f := frame{pages: p.pages}
-	total := 0
 	for i, raw := range p.raw {
 		f.streams[i] = p.zstd.stream(raw)
+	}
+	return f.marshal()
+}
+
+// What a plan has to save to be taken: headSize bytes, which is more than all
+// of a frame takes but its streams, and a part of the page.
+const (
+	headSize  = 512
+	savedPart = 32
+)
+
+// pays reports whether the frame will be smaller than the page, however little
+// zstd gains.
+func (p *Plan) pays() bool {
+	total := headSize + len(p.page)/savedPart
+	for _, raw := range p.raw {
 		total += len(raw)
 	}
-	encoded := f.marshal()
-	if uint64(total) > maxStreams(len(p.page)) || len(encoded) >= len(p.page) {
-		return nil
-	}
-	// Nearly all literals: plain zstd may do as well.
-	if len(p.raw[literalStream]) > len(p.page)/4*3 && len(p.zstd.stream(p.page).encoded) <= len(encoded) {
-		return nil
-	}
-	return encoded
+	return total < len(p.page)
 }
 
 // plan writes down the matches.

@@ -84,11 +84,10 @@ func (c *comparing) fresh() []oci.Descriptor {
 // estimate finds copies for To's blobs in From, as packing a delta would.
 func (c *comparing) estimate(ctx context.Context, d *Delta, fresh []oci.Descriptor) (map[manifest.Digest]int64, error) {
 	bases := archive.NewBases(c.from.blobs)
-	w, err := archive.NewSmallWriter(nowhere{}, bases, int(min(max(2*bases.Size(), minMemory), maxMemory)))
+	w, err := archive.NewEstimator(bases, int(min(max(2*bases.Size(), minMemory), maxMemory)))
 	if err != nil {
 		return nil, err
 	}
-	defer w.Close()
 	task := c.options.Progress.Start("estimating a delta", d.NewBytes)
 	defer task.Done()
 	e := estimating{comparing: c, try: w.Estimate, every: 1 + pages(fresh)/maxTried, task: task}
@@ -137,14 +136,6 @@ func (c *comparing) packedWhole() bool {
 	}
 	return found
 }
-
-// nowhere is the space of a Writer that is to estimate and not to write.
-type nowhere struct{}
-
-var errNowhere = errors.New("an estimate writes nothing")
-
-func (nowhere) Write([]byte) (int, error)         { return 0, errNowhere }
-func (nowhere) ReadAt([]byte, int64) (int, error) { return 0, errNowhere }
 
 // estimating is the making of one estimate.
 type estimating struct {

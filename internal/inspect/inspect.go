@@ -212,6 +212,7 @@ func (r *Report) printImage(p *printer, image *manifest.Image) {
 		p.line("Platforms %s", strings.Join(image.Platforms, ", "))
 	}
 	p.line("Parts     %s, %s%s", cli.Count(len(image.Manifests), "document"), cli.Count(len(image.Blobs), "blob"), r.sizeOf(image))
+	r.printPackings(p, image)
 	for _, ref := range image.Referrers {
 		what := ref.ArtifactType
 		if ref.Tag != "" {
@@ -221,6 +222,21 @@ func (r *Report) printImage(p *printer, image *manifest.Image) {
 			what = ref.MediaType
 		}
 		p.line("Referrer  %s (%s)", ref.Digest, what)
+	}
+}
+
+// printPackings tells how each of an image's blobs is packed: what it measures
+// unpacked and packed, how it is rebuilt, and how the frames of its content
+// stand in the bundle.
+func (r *Report) printPackings(p *printer, image *manifest.Image) {
+	for _, b := range r.Blobs {
+		if _, ok := slices.BinarySearchFunc(image.Blobs, b.Digest, manifest.Digest.Compare); ok {
+			how := b.Recipe
+			if b.Frames != "" {
+				how += "; " + b.Frames
+			}
+			p.line("Blob      %s, %s in %s: %s", b.Digest, cli.Bytes(b.Size), cli.Bytes(b.Packed), how)
+		}
 	}
 }
 

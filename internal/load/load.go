@@ -17,9 +17,10 @@ import (
 // and nobody has asked to move them.
 var ErrMoves = errors.New("names stand for other images there")
 
-// wholeFirst is the size in bytes up to which a bundle is proven whole before
-// its destination is touched. Larger ones are proven blob by blob as they
-// flow, so that no stick is read twice.
+// wholeFirst is the size in bytes up to which a bundle's volumes, and its
+// contents, are proven whole before its destination is touched. Larger ones are
+// proven as they flow, so that no stick is read twice, and the contents of a
+// delta, which may be far larger than itself, are decoded only once.
 const wholeFirst = 64 << 20
 
 // Options say how to load.
@@ -42,12 +43,8 @@ func Run(ctx context.Context, blobs *archive.Reader, to Destination, o Options) 
 	if err := blobs.Complete(); err != nil {
 		return nil, err
 	}
-	if blobs.Space().Size() <= wholeFirst {
-		// What can be mended is, blob by blob, as in a larger bundle.
-		damage := (*volume.Damage)(nil)
-		if err := blobs.Verify(ctx, progress.Discard); err != nil && !(errors.As(err, &damage) && damage.Mendable()) {
-			return nil, err
-		}
+	if err := proveFirst(ctx, blobs); err != nil {
+		return nil, err
 	}
 	release, err := NewRelease(ctx, blobs)
 	if err != nil {
@@ -68,6 +65,23 @@ func Run(ctx context.Context, blobs *archive.Reader, to Destination, o Options) 
 		return result, err
 	}
 	return result, to.Check(ctx, release, plan)
+}
+
+// proveFirst proves what is proven before the destination is touched. What can be
+// mended is, blob by blob, as in a larger bundle.
+func proveFirst(ctx context.Context, blobs *archive.Reader) error {
+	var err error
+	switch {
+	case blobs.Space().Size() > wholeFirst:
+	case blobs.ContentSize() > wholeFirst:
+		err = blobs.Space().Verify(ctx, progress.Discard, func([]byte) error { return nil })
+	default:
+		err = blobs.Verify(ctx, progress.Discard)
+	}
+	if damage := (*volume.Damage)(nil); errors.As(err, &damage) && damage.Mendable() {
+		return nil
+	}
+	return err
 }
 
 // Moves returns the names that stand for other images now.

@@ -1,4 +1,4 @@
-package diff
+package commands
 
 import (
 	"errors"
@@ -10,25 +10,25 @@ import (
 
 	"airlock/internal/archive"
 	"airlock/internal/cli"
-	"airlock/internal/commands"
+	"airlock/internal/diff"
 	"airlock/internal/media"
 )
 
-// estimateMemory is what the garbage collector lets the process grow to while
+// diffMemory is what the garbage collector lets the process grow to while
 // a delta is estimated, in bytes, under the 1 GiB that is promised for packing small.
-const estimateMemory = 800 << 20
+const diffMemory = 800 << 20
 
-// flags are those of diff.
-type flags struct {
+// diffFlags are those of diff.
+type diffFlags struct {
 	bases    []string
 	allFiles bool
-	trusted  commands.Trust
-	output   commands.Output
+	trusted  Trust
+	output   Output
 }
 
-// Command returns the command diff of a program.
-func Command(env *cli.Env, program string) *cobra.Command {
-	var f flags
+// Diff returns the command diff of a program.
+func Diff(env *cli.Env, program string) *cobra.Command {
+	var f diffFlags
 	cmd := &cobra.Command{
 		Use:   "diff A B",
 		Short: "Show what changed from one bundle to another, and what a delta carries",
@@ -50,7 +50,7 @@ layers by their content. A and B are folders or tar files.`,
 	return cmd
 }
 
-func (f *flags) run(cmd *cobra.Command, env *cli.Env, args []string) error {
+func (f *diffFlags) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	allowed, err := f.trusted.Read()
 	if err != nil {
 		return err
@@ -68,16 +68,16 @@ func (f *flags) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	for i, path := range args {
 		blobs, err := archive.OpenOn(places[i], places, allowed, env.Now())
 		if err != nil {
-			return fmt.Errorf("%s: %w", path, commands.AsIncomplete(err, path))
+			return fmt.Errorf("%s: %w", path, AsIncomplete(err, path))
 		}
 		defer blobs.Close()
 		sides = append(sides, blobs)
 	}
-	if !Based(sides[1], sides[0]) {
-		debug.SetMemoryLimit(estimateMemory)
+	if !diff.Based(sides[1], sides[0]) {
+		debug.SetMemoryLimit(diffMemory)
 	}
 	show, stop := cli.Progress(env.Stderr, f.output.Quiet)
-	report, err := Of(cmd.Context(), sides[0], sides[1], Options{AllFiles: f.allFiles, Progress: show})
+	report, err := diff.Of(cmd.Context(), sides[0], sides[1], diff.Options{AllFiles: f.allFiles, Progress: show})
 	stop()
 	if errors.Is(err, archive.ErrBase) {
 		return cli.Hint(err, "name the base too: --base BUNDLE")
@@ -86,7 +86,7 @@ func (f *flags) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 		return err
 	}
 	if f.output.JSON {
-		return commands.PrintJSON(cmd, report)
+		return PrintJSON(cmd, report)
 	}
 	return report.Print(cmd.OutOrStdout())
 }
