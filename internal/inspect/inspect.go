@@ -233,7 +233,7 @@ func (r *Report) printPackings(p *printer, image *manifest.Image) {
 		if _, ok := slices.BinarySearchFunc(image.Blobs, b.Digest, manifest.Digest.Compare); ok {
 			how := b.Recipe
 			if b.Frames != "" {
-				how += "; " + b.Frames
+				how += " (frames: " + b.Frames + ")"
 			}
 			p.line("Blob      %s, %s in %s: %s", b.Digest, cli.Bytes(b.Size), cli.Bytes(b.Packed), how)
 		}

@@ -138,7 +138,7 @@ func (j *journey) create(ctx context.Context) error {
 	zst := j.file("save.tar.zst")
 	r, err := j.hold(ctx, contest{
 		title: "Pack: from a registry to a folder", reference: "crane pull", rounds: j.rounds,
-		note: "bundle create ends when the bundle is on the disk and was read back from it; crane and skopeo leave what they wrote to the page cache.",
+		note: "bundle create ends when the bundle is durable on the disk; crane and skopeo leave what they wrote to the page cache.",
 		steps: []step{
 			{name: "bundle create", prepare: fresh(j.file("bundle")), made: j.file("bundle"), servers: source,
 				run: commands(j.pack(j.file("release.yaml"), j.file("bundle")))},
