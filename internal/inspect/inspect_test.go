@@ -43,7 +43,7 @@ func TestProven(t *testing.T) {
 	}
 	text := print(t, r)
 	for _, want := range []string{"shop 1.0", r.Root.String(), "by ana", r.Signatures[0].Fingerprint, "registry.example/app/0:1.0", "linux/amd64", "stream", "2026-01-02T03:04:05Z",
-		"107 B in 50 B: as it is (frames: 1 zstd)", "55 B in 55 B: as it is; 1 stored"} {
+		"107 B in 50 B: as it is (frames: 1 zstd)", "55 B in 55 B: as it is (frames: 1 stored)"} {
 		if !strings.Contains(strings.ToLower(text), strings.ToLower(want)) {
 			t.Errorf("does not say %q:\n%s", want, text)
 		}
