@@ -22,7 +22,7 @@ var ErrDamaged = errors.New("damaged")
 // other bytes on a second reading is caught as well. A block that is bad or
 // cannot be read is made again from its stripe, if there is parity for it, and
 // hashed like any other. It is safe for use by several goroutines and holds at
-// most 32 MiB of blocks, and while it mends 60 MiB more, or 80 MiB with as much
+// most 4 MiB of blocks, and while it mends 60 MiB more, or 80 MiB with as much
 // parity as is allowed.
 type Reader struct {
 	verified *manifest.Verified
@@ -48,7 +48,7 @@ type section struct {
 	first int64 // number of its first block
 }
 
-const cachedBlocks = 32
+const cachedBlocks = 4
 
 // NewReader opens the volumes of a verified bundle in fsys, whose files must
 // be io.ReaderAt. It refuses a set without parity in which a volume is missing
