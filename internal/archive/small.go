@@ -450,9 +450,5 @@ func (w *Writer) addAnew(n int, base *Reader, c *content, i int) error {
 	if err != nil {
 		return err
 	}
-	buffer, err := w.buffer()
-	if err != nil {
-		return err
-	}
-	return w.send(n, buffer[:copy(buffer, data)])
+	return w.send(n, data, nil)
 }

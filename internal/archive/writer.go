@@ -34,8 +34,17 @@ type Writer struct {
 // pending is a frame on its way.
 type pending struct {
 	content int
-	data    []byte // its bytes of content; the buffer goes back to free
+	done    func() // nil, or gives back the memory of its bytes of content
 	result  chan encoded
+}
+
+// Lender is a reader that hands out its own memory, so that it need not be
+// copied.
+type Lender interface {
+	io.Reader
+	// Lend returns the next n bytes, which stay as they are until done is
+	// called, once, by any goroutine; or nil, and Read is to be called.
+	Lend(n int) (data []byte, done func())
 }
 
 // encoded is a frame as it will stand in the space.
@@ -96,8 +105,8 @@ func (w *Writer) run() {
 				w.stopSmall()
 			}
 		}
-		if p.data != nil {
-			w.free <- p.data[:FrameSize]
+		if p.done != nil {
+			p.done()
 		}
 	}
 }
@@ -201,20 +210,15 @@ func (w *Writer) addContent(d manifest.Digest, size int64, r io.Reader) (int, er
 	n := w.begin(d, size)
 	sum := sha256.New()
 	for left := size; left > 0; {
-		buffer, err := w.buffer()
+		data, done, err := w.take(r, d, size-left, size)
 		if err != nil {
 			return n, err
 		}
-		data := buffer[:min(left, FrameSize)]
-		if got, err := io.ReadFull(r, data); err != nil {
-			return n, short(d, size-left+int64(got), size, err)
-		}
 		left -= int64(len(data))
-		if err := w.send(n, data); err != nil {
+		sum.Write(data)
+		if err := w.send(n, data, done); err != nil {
 			return n, err
 		}
-		// The buffer is not filled again before the next turn of this loop.
-		sum.Write(data)
 	}
 	return n, judge(d, manifest.Digest(sum.Sum(nil)), r)
 }
@@ -258,6 +262,38 @@ func checkEnd(r io.Reader) error {
 	return nil
 }
 
+// take returns the next frame's bytes of a content, from offset at on, and what
+// gives their memory back.
+func (w *Writer) take(r io.Reader, d manifest.Digest, at, size int64) ([]byte, func(), error) {
+	n := min(size-at, FrameSize)
+	if l, ok := r.(Lender); ok && w.unread() {
+		if data, done := l.Lend(int(n)); data != nil {
+			return data, done, w.stopped()
+		}
+	}
+	buffer, err := w.buffer()
+	if err != nil {
+		return nil, nil, err
+	}
+	if got, err := io.ReadFull(r, buffer[:n]); err != nil {
+		return nil, nil, short(d, at+int64(got), size, err)
+	}
+	return buffer[:n], func() { w.free <- buffer }, nil
+}
+
+// unread says that a frame's bytes are not looked at again once it is written.
+func (w *Writer) unread() bool { return w.small == nil || w.compressed }
+
+// stopped returns why nothing more is written.
+func (w *Writer) stopped() error {
+	select {
+	case <-w.broken:
+		return w.drain.err
+	default:
+		return nil
+	}
+}
+
 // buffer waits for a free frame buffer.
 func (w *Writer) buffer() ([]byte, error) {
 	select {
@@ -268,8 +304,9 @@ func (w *Writer) buffer() ([]byte, error) {
 	}
 }
 
-// send has the next frame of a content encoded and queues it for writing.
-func (w *Writer) send(content int, data []byte) error {
+// send has the next frame of a content encoded and queues it for writing. done
+// is called when it is written.
+func (w *Writer) send(content int, data []byte, done func()) error {
 	encode := func() encoded {
 		data, kind := w.encoder.encode(data)
 		return encoded{kind: kind, data: data}
@@ -282,7 +319,7 @@ func (w *Writer) send(content int, data []byte) error {
 			return err
 		}
 	}
-	p := &pending{content: content, data: data, result: make(chan encoded, 1)}
+	p := &pending{content: content, done: done, result: make(chan encoded, 1)}
 	go func() { p.result <- encode() }()
 	w.queue <- p
 	return nil

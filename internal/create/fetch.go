@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -299,31 +300,68 @@ func (f *fetcher) next(it item, total progress.Task) io.Reader {
 	return &itemReader{f: f, left: it.Size, raw: it.raw, total: total}
 }
 
+// itemReader is an archive.Lender: most of an item is not copied on its way.
 type itemReader struct {
 	f     *fetcher
 	raw   []byte // to be handed out
-	held  []byte // the segment that raw is of; nil: of none
+	held  *loan  // the segment that raw is of; nil: of none
 	left  int64
 	total progress.Task
+	err   error // sticky
+}
+
+// loan is a segment's memory, which is released when its last user is done.
+type loan struct {
+	f     *fetcher
+	data  []byte
+	users atomic.Int32
+}
+
+func (l *loan) done() {
+	if l.users.Add(-1) == 0 {
+		l.f.release(l.data)
+	}
 }
 
 func (r *itemReader) Read(p []byte) (int, error) {
-	if r.left == 0 {
-		return 0, io.EOF
-	}
-	if len(r.raw) == 0 {
-		if err := r.load(); err != nil {
-			return 0, err
-		}
+	if err := r.fill(); err != nil {
+		return 0, err
 	}
 	n := copy(p, r.raw)
+	r.advance(n)
+	return n, nil
+}
+
+// Lend implements archive.Lender.
+func (r *itemReader) Lend(n int) ([]byte, func()) {
+	if r.fill() != nil || r.held == nil || len(r.raw) < n {
+		return nil, nil // Read tells why
+	}
+	data, from := r.raw[:n:n], r.held
+	from.users.Add(1)
+	r.advance(n)
+	return data, from.done
+}
+
+// fill sees to it that there are bytes to hand out.
+func (r *itemReader) fill() error {
+	if r.left == 0 {
+		return io.EOF
+	}
+	if len(r.raw) == 0 && r.err == nil {
+		r.err = r.load()
+	}
+	return r.err
+}
+
+// advance goes on behind the next n bytes.
+func (r *itemReader) advance(n int) {
 	r.raw, r.left = r.raw[n:], r.left-int64(n)
 	r.total.Add(int64(n))
 	if len(r.raw) == 0 && r.held != nil {
-		r.f.release(r.held)
+		r.held.done()
 		r.held = nil
 	}
-	return n, nil
 }
 
 func (r *itemReader) load() error {
@@ -337,7 +375,8 @@ func (r *itemReader) load() error {
 		if s.err != nil {
 			return fmt.Errorf("bytes %d to %d: %w", s.from, s.to, s.err)
 		}
-		r.raw, r.held = s.data, s.data
+		r.raw, r.held = s.data, &loan{f: r.f, data: s.data}
+		r.held.users.Store(1)
 		return nil
 	case <-r.f.ctx.Done():
 		return r.f.ctx.Err()
