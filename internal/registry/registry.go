@@ -93,7 +93,7 @@ func New(o Options) (*Client, error) {
 		o.Parallel = 4
 	}
 	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}
-	c := &Client{options: o, dial: dialer.DialContext, pause: pause, idle: idleTimeout,
+	c := &Client{options: o, dial: dial(dialer), pause: pause, idle: idleTimeout,
 		repos: map[string]*repository{}, answered: map[string]bool{}}
 	if err := c.readCertificates(); err != nil {
 		return nil, err
