@@ -70,6 +70,7 @@ A name that stands for another image there moves only with --retag.`,
 	commands.AddSpool(cmd, &l.spool)
 	l.trusted.Add(cmd)
 	l.registries.Add(cmd)
+	l.registries.AddUploads(cmd)
 	l.sftp.Add(cmd)
 	l.output.Add(cmd)
 	return cmd

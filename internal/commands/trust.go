@@ -105,7 +105,11 @@ func (r *Registry) Add(cmd *cobra.Command) {
 	f.StringVar(&r.options.CertFile, "registry-cert", "", "PEM `FILE` of a client certificate for registries")
 	f.StringVar(&r.options.KeyFile, "registry-key", "", "PEM `FILE` of the client certificate's key")
 	f.StringSliceVar(&r.options.PlainHTTP, "plain-http", nil, "`HOST[:PORT]` of a registry that speaks plain HTTP (loopback needs no mention)")
-	f.IntVar(&r.options.Parallel, "parallel", 0, "uploads to a registry side by side (default 4)")
+}
+
+// AddUploads adds the flag about uploads, for a command that does them.
+func (r *Registry) AddUploads(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&r.options.Parallel, "parallel", 0, "uploads to a registry side by side (default 4)")
 }
 
 // Client returns a client with the flags' settings, which tells on standard
