@@ -236,7 +236,7 @@ func (g *guest) unplug() (string, error) {
 		return "", err
 	}
 	big := []string{"create", bigRef(), "-o", usb, "--key", "/src/key", "--as", "ana", "--quiet",
-		"--created", "2026-01-02T03:04:05Z", "--volume-size", "2MiB"}
+		"--created", "2026-01-02T03:04:05Z", "--volume-size", "2MiB", "--parity", "0"}
 	cmd, out, stop := command("bundle", big...)
 	defer stop()
 	if err := cmd.Start(); err != nil {

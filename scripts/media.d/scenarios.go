@@ -251,7 +251,7 @@ func (g *guest) fake() (string, error) {
 	if err := g.mount(m.path, 0); err != nil {
 		return "", err
 	}
-	o := do("bundle", "create", bigRef(), "-o", usb, "--key", "/src/key", "--as", "ana", "--quiet", "--volume-size", "2MiB")
+	o := do("bundle", "create", bigRef(), "-o", usb, "--key", "/src/key", "--as", "ana", "--quiet", "--volume-size", "2MiB", "--parity", "0")
 	_ = unix.Unmount(mountPoint, unix.MNT_DETACH)
 	time.Sleep(300 * time.Millisecond)
 	if err := m.remove(); err != nil {
