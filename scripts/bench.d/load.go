@@ -36,6 +36,18 @@ func (j *journey) load(bundle string, more ...string) func(context.Context, *met
 	}
 }
 
+func (j *journey) cranePush(ctx context.Context, m *meter) error {
+	return m.run(ctx, command{args: []string{j.tool("crane"), "push", "--index", j.file("crane"), j.registry.addr + "/bench/all:1"}})
+}
+
+// loadDaemon is unbundle load to the engine of the moment.
+func (j *journey) loadDaemon(bundle string) func(context.Context, *meter) error {
+	return func(ctx context.Context, m *meter) error {
+		return m.run(ctx, j.unbundle("load", "-q", bundle, "--trust", j.path("allowed_signers"),
+			"--to", "docker", "--docker-host", j.engine.host()))
+	}
+}
+
 // arrived asks the registry for the images by digest.
 func (j *journey) arrived(ctx context.Context) error {
 	for _, im := range j.images {
@@ -63,16 +75,13 @@ func (j *journey) loadRegistry(ctx context.Context) error {
 		}
 		return nil
 	}
-	crane := func(ctx context.Context, m *meter) error {
-		return m.run(ctx, command{args: []string{j.tool("crane"), "push", "--index", j.file("crane"), j.registry.addr + "/bench/all:1"}})
-	}
 	r, err := j.hold(ctx, contest{
 		title: "Load into an empty registry", reference: "crane push", rounds: j.rounds,
 		note: "crane pushes all images as one index into one repository; the others, each image into its own. skopeo's layout has other digests than the release where an image has Docker's media types.",
 		steps: []step{
 			{name: "unbundle load", prepare: j.freshRegistry, servers: j.registryServers, run: j.load(j.file("bundle")), check: j.arrived},
 			{name: "unbundle load, again", servers: j.registryServers, run: j.load(j.file("bundle"))},
-			{name: "crane push", prepare: j.freshRegistry, servers: j.registryServers, run: crane},
+			{name: "crane push", prepare: j.freshRegistry, servers: j.registryServers, run: j.cranePush},
 			{name: "skopeo copy", prepare: j.freshRegistry, servers: j.registryServers, run: skopeo},
 		},
 	})
@@ -153,10 +162,7 @@ func (j *journey) loadEngine(ctx context.Context, g generation) error {
 	there := func(ctx context.Context) error {
 		return new(meter).run(ctx, j.docker(append([]string{"image", "inspect"}, j.refs()...)...))
 	}
-	load := func(ctx context.Context, m *meter) error {
-		return m.run(ctx, j.unbundle("load", "-q", j.file("bundle"), "--trust", j.path("allowed_signers"),
-			"--to", "docker", "--docker-host", j.engine.host()))
-	}
+	load := j.loadDaemon(j.file("bundle"))
 	steps := []step{
 		{name: "unbundle load", prepare: empty, servers: j.engineServers, run: load, check: there},
 		{name: "unbundle load, again", servers: j.engineServers, run: load},
@@ -222,10 +228,7 @@ func (b *bench) memory(ctx context.Context) error {
 					j.atEnd(j.endEngine)
 					return j.freshEngine(ctx, classic)
 				},
-				run: func(ctx context.Context, m *meter) error {
-					return m.run(ctx, j.unbundle("load", "-q", j.file("bundle"), "--trust", j.path("allowed_signers"),
-						"--to", "docker", "--docker-host", j.engine.host()))
-				}},
+				run: j.loadDaemon(j.file("bundle"))},
 		},
 	})
 	if err != nil {
