@@ -65,7 +65,8 @@ func (s *small) learn(r *Reader, carried map[manifest.Digest]int64, points *gunz
 	}
 	for _, b := range r.index.blobs {
 		size, listed := carried[b.digest]
-		if !listed && (!zipped[b.digest] || b.kind != asItIs || s.isUnpacked(b.digest)) {
+		// What no known encoder makes, its successors in small bundles are not made by either.
+		if !listed && (!zipped[b.digest] || b.kind != asItIs || b.why == NoEncoder || s.isUnpacked(b.digest)) {
 			continue
 		}
 		if err := s.unpack(r, b.digest, size, points); err != nil {
