@@ -65,9 +65,9 @@ const tarVolume = 24 << 20
 func (p *protection) volumeSize(parity volume.Protection, size int64, c *creation) (int64, error) {
 	most := parity.StreamVolume()
 	switch {
-	case !parity.Any() || !isTar(c.out) && !commands.IsURL(c.out):
+	case !parity.Any() || !isTar(c.at()) && !commands.IsURL(c.at()):
 		return size, nil
-	case parity.Spare == 0 && isTar(c.out) && c.volumeSize == "":
+	case parity.Spare == 0 && isTar(c.at()) && c.volumeSize == "":
 		return tarVolume, nil
 	case parity.Spare == 0 || size <= most:
 		return size, nil
