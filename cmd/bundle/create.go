@@ -99,7 +99,7 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) (err err
 	if err != nil {
 		return err
 	}
-	parity, err := c.parity.read(c.out)
+	parity, err := c.parity.read(c.out, c.media)
 	if err != nil {
 		return err
 	}
