@@ -154,7 +154,7 @@ func (c *Contents) Write(ctx context.Context, sink Sink, o Options) (*Result, er
 	if err != nil {
 		return nil, err
 	}
-	m.Volumes, m.Index, m.Parity = set.Volumes, w.index, set.Parity
+	m.Bases, m.Volumes, m.Index, m.Parity = w.bases, set.Volumes, w.index, set.Parity
 	root, err := seal(sink, m, set, o.Signatures)
 	if err != nil {
 		return nil, err
@@ -189,6 +189,7 @@ type writing struct {
 	sink     Sink
 	options  Options
 	index    manifest.Extent
+	bases    []manifest.Base
 	packings []archive.Packing
 }
 
@@ -225,7 +226,7 @@ func (w *writing) space(ctx context.Context, space *volume.Writer) error {
 	if w.index, err = out.Finish(); err != nil {
 		return err
 	}
-	w.packings = out.Packings()
+	w.bases, w.packings = out.Bases(), out.Packings()
 	return nil
 }
 
