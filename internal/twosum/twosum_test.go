@@ -36,6 +36,44 @@ func TestAgreesWithTheStandardLibrary(t *testing.T) {
 	}
 }
 
+// TestExtend holds that a piece is added if its own hash is right, and leaves
+// nothing behind if not.
+func TestExtend(t *testing.T) {
+	random := rand.NewChaCha8([32]byte{2})
+	data := make([]byte, 1024)
+	random.Read(data)
+	for n := range 200 {
+		var h Hash
+		for _, piece := range [][]byte{data[:64], data[64:256], data[256 : 256+n]} {
+			own, before := sha256.Sum256(piece), h.Sum()
+			wrong := own
+			wrong[31] ^= 1
+			if h.Extend(piece, wrong) || h.Sum() != before {
+				t.Fatalf("%d bytes with another hash were added", len(piece))
+			}
+			if !h.Extend(piece, own) {
+				t.Fatalf("%d bytes were not added", len(piece))
+			}
+		}
+		if h.Sum() != sha256.Sum256(data[:256+n]) {
+			t.Fatalf("%d bytes have another hash", 256+n)
+		}
+	}
+}
+
+func TestWrite(t *testing.T) {
+	data := make([]byte, 1024)
+	rand.NewChaCha8([32]byte{3}).Read(data)
+	for n := range 200 {
+		var h Hash
+		h.Write(data[:128])
+		h.Append(data[128:192])
+		if got, err := h.Write(data[192 : 192+n]); got != n || err != nil || h.Sum() != sha256.Sum256(data[:192+n]) {
+			t.Fatalf("%d bytes: %d, %v", 192+n, got, err)
+		}
+	}
+}
+
 func TestEmpty(t *testing.T) {
 	var h Hash
 	if h.Sum() != sha256.Sum256(nil) {
