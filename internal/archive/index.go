@@ -75,13 +75,44 @@ const (
 	gzip   recipeKind = 1 // the content, compressed as a gzipexact.Recipe says
 )
 
+// Reason says why a blob that decompresses is packed as it is.
+type Reason byte
+
+// The reasons of this version. In the index, a reason but Untried is a recipe
+// kind of its own.
+const (
+	Untried   Reason = 0 // nothing else was tried
+	NoEncoder Reason = 1 // no known encoder makes these bytes of what they decompress to
+	TooSlow   Reason = 2 // making it smaller, and making it again, would have taken longer than it saves on the way
+)
+
+// afterGzip is what a reason is added to, to make a recipe kind.
+const afterGzip = byte(gzip)
+
 // blob is a named run of bytes that is rebuilt from a content.
 type blob struct {
 	digest  manifest.Digest
 	kind    recipeKind
+	why     Reason // of asItIs
 	content int    // in index.contents
 	size    int64  // of gzip: bytes of the blob
 	recipe  []byte // of gzip
+}
+
+// recipeByte is the recipe's kind as it stands in the index.
+func (b *blob) recipeByte() byte {
+	if b.why != Untried {
+		return afterGzip + byte(b.why)
+	}
+	return byte(b.kind)
+}
+
+// setRecipe is the inverse of recipeByte.
+func (b *blob) setRecipe(kind byte) {
+	b.kind = recipeKind(kind)
+	if kind > afterGzip && kind <= afterGzip+byte(TooSlow) {
+		b.kind, b.why = asItIs, Reason(kind-afterGzip)
+	}
 }
 
 // index lists all that the space holds. Frames stand in the space in the order
@@ -127,7 +158,7 @@ func (x *index) marshal() []byte {
 	b = binary.AppendUvarint(b, uint64(len(x.blobs)))
 	for _, blob := range x.blobs {
 		b = append(b, blob.digest[:]...)
-		b = append(b, byte(blob.kind))
+		b = append(b, blob.recipeByte())
 		b = binary.AppendUvarint(b, uint64(blob.content))
 		if blob.kind == gzip {
 			b = binary.AppendUvarint(b, uint64(blob.size))
@@ -308,7 +339,8 @@ func (p *parser) frame(length int64) frame {
 }
 
 func (p *parser) blob(x *index) blob {
-	b := blob{digest: p.digest(), kind: recipeKind(p.take(1)[0])}
+	b := blob{digest: p.digest()}
+	b.setRecipe(p.take(1)[0])
 	n := p.number(manifest.MaxSpace)
 	if p.err == nil && n >= int64(len(x.contents)) {
 		p.fail("blob %s comes from content %d of %d", b.digest, n, len(x.contents))

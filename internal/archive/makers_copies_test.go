@@ -173,6 +173,7 @@ func gzipped(f func(b *blobSpec)) func(testing.TB, *kit) {
 
 func recipeVectors() []maker {
 	return []maker{
+		{"ok_reasons", "ok", "", "blobs as they are that say why", contents(func(k *kit) { k.blobs[0].kind, k.blobs[1].kind = 2, 3 })},
 		{"ok_gzip", "ok", "", "a gzip layer that is rebuilt from its content", gzipped(func(*blobSpec) {})},
 		{"recipe_version", "index", "version 9", "a recipe of another version", gzipped(func(b *blobSpec) { b.recipe[0] = 9 })},
 		{"recipe_encoder", "index", "encoder 99", "a recipe with an encoder that is not known", gzipped(func(b *blobSpec) { b.recipe[1] = 99 })},

@@ -164,7 +164,7 @@ func indexVectors() []maker {
 			n := uint64(len(k.contents[goldenZstd].frames[0].data) + 1)
 			k.contents[goldenZstd].frames[0].encoded = &n
 		})},
-		{"blob_recipe_unknown", "index", "recipe of kind 2", "a kind of recipe that is not known", contents(func(k *kit) { k.blobs[0].kind = 2 })},
+		{"blob_recipe_unknown", "index", "recipe of kind 4", "a kind of recipe that is not known", contents(func(k *kit) { k.blobs[0].kind = 4 })},
 		{"blob_zero_digest", "index", "a digest is zero", "a blob with the zero digest", contents(func(k *kit) { k.blobs[0].digest = manifest.Digest{} })},
 		{"blob_no_content", "index", "comes from content 4 of 4", "a blob of a content that is not there", contents(func(k *kit) { k.blobs[0].content = 4 })},
 		{"blob_other_content", "index", "is not its content", "a blob that is another content as it is", contents(func(k *kit) { k.blobs[0].content = (k.blobs[0].content + 1) % 4 })},

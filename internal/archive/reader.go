@@ -228,10 +228,17 @@ func (r *Reader) ContentSize() int64 {
 // Packing says how a blob is packed.
 type Packing struct {
 	Digest manifest.Digest `json:"digest"`
-	Size   int64           `json:"size"`   // bytes of the blob
-	Packed int64           `json:"packed"` // bytes its content takes in the volumes
-	Recipe string          `json:"recipe"` // how it is rebuilt from its content
-	Frames string          `json:"frames"` // how its content is stored
+	Size   int64           `json:"size"`          // bytes of the blob
+	Packed int64           `json:"packed"`        // bytes its content takes in the volumes
+	Recipe string          `json:"recipe"`        // how it is rebuilt from its content
+	Why    string          `json:"why,omitempty"` // why it is packed as it is
+	Frames string          `json:"frames"`        // how its content is stored
+}
+
+// reasons are in words for people.
+var reasons = [...]string{
+	NoEncoder: "no known encoder makes these bytes",
+	TooSlow:   "so it arrives sooner over the link that was named",
 }
 
 var frameNames = [...]string{Stored: "stored", Zstd: "zstd", Delta: "delta", Same: "copied"}
@@ -242,7 +249,7 @@ func (r *Reader) Packings() []Packing { return r.index.packings() }
 func (x *index) packings() []Packing {
 	var all []Packing
 	for _, b := range x.blobs {
-		p := Packing{Digest: b.digest, Size: b.size, Recipe: "as it is"}
+		p := Packing{Digest: b.digest, Size: b.size, Recipe: "as it is", Why: reasons[b.why]}
 		if b.kind == gzip {
 			recipe, err := gzipexact.ParseRecipe(b.recipe)
 			if err != nil {

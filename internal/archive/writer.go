@@ -151,21 +151,29 @@ func (w *Writer) Add(d manifest.Digest, size int64, r io.Reader) error {
 	if err := w.meet(d); err != nil {
 		return err
 	}
+	return w.addWhole(d, size, r, Untried)
+}
+
+// AddCompressed is Add for a blob that is compressed, and for some reason packed
+// so: no copies are looked for in it, nor will others copy from it.
+func (w *Writer) AddCompressed(d manifest.Digest, size int64, r io.Reader, why Reason) error {
+	if err := w.meet(d); err != nil {
+		return err
+	}
+	w.compressed = true
+	defer func() { w.compressed = false }()
+	return w.addWhole(d, size, r, why)
+}
+
+// addWhole appends a blob as it is.
+func (w *Writer) addWhole(d manifest.Digest, size int64, r io.Reader, why Reason) error {
 	n, err := w.addContent(d, size, r)
 	if err != nil {
 		w.failed = err
 		return err
 	}
-	w.index.blobs = append(w.index.blobs, blob{digest: d, kind: asItIs, content: n, size: size})
+	w.index.blobs = append(w.index.blobs, blob{digest: d, kind: asItIs, why: why, content: n, size: size})
 	return nil
-}
-
-// AddCompressed is Add for a blob that is compressed: no copies are looked for
-// in it, nor will others copy from it.
-func (w *Writer) AddCompressed(d manifest.Digest, size int64, r io.Reader) error {
-	w.compressed = true
-	defer func() { w.compressed = false }()
-	return w.Add(d, size, r)
 }
 
 // Content is what a gzip blob decompresses to.

@@ -74,6 +74,7 @@ type apartItem struct {
 	item
 	spool   spool
 	gzip    bool             // it begins as gzip does
+	why     archive.Reason   // of a gzip blob: why it is packed as it is
 	content *archive.Content // of a gzip blob; nil: packed as it is
 	err     error
 }
@@ -130,6 +131,7 @@ func (a *apartItem) analyze(to io.Writer, in io.Reader) error {
 	analyzer := gzipexact.NewAnalyzer(content)
 	_, err := io.Copy(io.MultiWriter(to, untilGivenUp{analyzer}), in)
 	recipe, unknown := analyzer.Close()
+	a.why = archive.NoEncoder
 	if err == nil && unknown == nil {
 		a.content = &archive.Content{Digest: manifest.Digest(content.sum.Sum(nil)), Size: content.size, Recipe: recipe}
 	}
@@ -170,7 +172,7 @@ func (a *apartItem) pack(out *archive.Writer) error {
 		return err
 	}
 	if a.gzip || strings.HasSuffix(a.MediaType, "zstd") {
-		return out.AddCompressed(a.Digest, a.Size, r)
+		return out.AddCompressed(a.Digest, a.Size, r, a.why)
 	}
 	return out.Add(a.Digest, a.Size, r)
 }

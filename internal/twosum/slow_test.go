@@ -9,7 +9,7 @@ func TestWithoutExtensions(t *testing.T) {
 	defer func(was bool) { fast = was }(fast)
 	fast = false
 	for name, test := range map[string]func(*testing.T){
-		"library": TestAgreesWithTheStandardLibrary, "extend": TestExtend, "write": TestWrite, "empty": TestEmpty,
+		"library": TestAgreesWithTheStandardLibrary, "extend": TestExtend, "append to": TestAppendTo, "write": TestWrite, "empty": TestEmpty,
 	} {
 		t.Run(name, test)
 	}

@@ -61,6 +61,24 @@ func TestExtend(t *testing.T) {
 	}
 }
 
+// TestAppendTo has two runs that begin at different pieces.
+func TestAppendTo(t *testing.T) {
+	data := make([]byte, 4096)
+	rand.NewChaCha8([32]byte{4}).Read(data)
+	for n := range 300 {
+		var long, short Hash
+		long.Append(data[:1024])
+		for _, piece := range [][]byte{data[1024:1088], data[1088:2048], data[2048:2048], data[2048 : 2048+n]} {
+			if got := long.AppendTo(&short, piece); got != sha256.Sum256(piece) {
+				t.Fatalf("%d bytes: %x", len(piece), got)
+			}
+		}
+		if long.Sum() != sha256.Sum256(data[:2048+n]) || short.Sum() != sha256.Sum256(data[1024:2048+n]) {
+			t.Fatalf("%d bytes have other hashes", 2048+n)
+		}
+	}
+}
+
 func TestWrite(t *testing.T) {
 	data := make([]byte, 1024)
 	rand.NewChaCha8([32]byte{3}).Read(data)
@@ -113,6 +131,15 @@ func BenchmarkAppend(b *testing.B) {
 	var h Hash
 	for b.Loop() {
 		h.Append(piece)
+	}
+}
+
+func BenchmarkAppendTo(b *testing.B) {
+	piece := make([]byte, 1<<20)
+	b.SetBytes(int64(len(piece)))
+	var h, other Hash
+	for b.Loop() {
+		h.AppendTo(&other, piece)
 	}
 }
 
