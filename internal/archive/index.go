@@ -9,6 +9,7 @@ import (
 
 	"airlock/internal/gzipexact"
 	"airlock/internal/manifest"
+	"airlock/internal/twosum"
 )
 
 // Limits of an index (FORMAT.md, "Limits").
@@ -16,6 +17,13 @@ const (
 	MaxIndex  = 256 << 20 // bytes
 	FrameSize = 2 << 20   // bytes of content in each frame of a content but its last
 )
+
+// contentAlign is what every content's first byte stands at a multiple of, as
+// blocks and volumes do: so the hashes of all three can be taken in one pass.
+const contentAlign = twosum.BlockSize
+
+// aligned returns where a content begins that comes after offset.
+func aligned(offset int64) int64 { return (offset + contentAlign - 1) / contentAlign * contentAlign }
 
 const indexMagic = "airlock-index-v1\n"
 
@@ -49,6 +57,11 @@ type content struct {
 
 // frameCount returns how many frames a content of size bytes has.
 func frameCount(size int64) int64 { return (size + FrameSize - 1) / FrameSize }
+
+// isPlain says that the content's bytes stand in the space as they are.
+func (c *content) isPlain() bool {
+	return len(c.frames) > 0 && !slices.ContainsFunc(c.frames, func(f frame) bool { return f.kind != Stored })
+}
 
 // frameLength returns how many bytes of content frame i holds.
 func (c *content) frameLength(i int) int64 { return min(FrameSize, c.size-int64(i)*FrameSize) }
@@ -103,7 +116,8 @@ func (b *blob) setRecipe(kind byte) {
 }
 
 // index lists all that the space holds. Frames stand in the space in the order
-// of the contents, without gaps, from offset 0 to the index itself.
+// of the contents, from offset 0 to the index itself, each content's first
+// aligned and no other gaps between them.
 type index struct {
 	contents []content
 	blobs    []blob // by digest
@@ -287,6 +301,9 @@ func (p *parser) content(first int64) content {
 	c := content{digest: p.digest(), size: p.number(manifest.MaxSpace), first: first}
 	n := p.fits(frameCount(c.size), minFrame)
 	c.frames = make([]frame, 0, n)
+	if n > 0 {
+		p.offset = aligned(p.offset)
+	}
 	for i := range int(n) {
 		f := p.frame(c.frameLength(i))
 		if p.err != nil {

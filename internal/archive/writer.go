@@ -118,6 +118,11 @@ func (w *Writer) stopSmall() {
 }
 
 func (d *drain) write(content int, e encoded) error {
+	if len(d.frames[content]) == 0 {
+		if err := d.align(); err != nil {
+			return err
+		}
+	}
 	f := frame{kind: e.kind, encoded: int64(len(e.data)), page: e.page, offset: d.offset}
 	d.frames[content] = append(d.frames[content], f)
 	d.offset += f.encoded
@@ -125,6 +130,14 @@ func (d *drain) write(content int, e encoded) error {
 	if err == nil && d.tell != nil {
 		d.tell(f)
 	}
+	return err
+}
+
+// align writes zeros up to where a content may begin.
+func (d *drain) align() error {
+	gap := aligned(d.offset) - d.offset
+	d.offset += gap
+	_, err := d.space.Write(make([]byte, gap))
 	return err
 }
 
