@@ -149,7 +149,7 @@ func TestRefused(t *testing.T) {
 		"a header's checksum":   append([]byte{0x1f, 0x8b, 8, 2, 0, 0, 0, 0, 0, 255, 1, 2}, small[10:]...),
 		"a block of kind 3":     member([]byte{7}, nil),
 		"a stored block's size": member([]byte{1, 1, 0, 0xff, 0xff, 'a'}, []byte("a")),
-		"a match of nothing":    member([]byte{0x03, 0x02, 0}, nil),
+		"a match of nothing":    member([]byte{0x03, 0x02, 0}, []byte{0, 0, 0}),
 		"a code of length 286":  member([]byte{0x1b, 0x03, 0}, nil),
 		"no codes for codes":    member([]byte{0x05, 0, 0, 0, 0, 0}, nil),
 		"287 literals":          member([]byte{0xf5, 0, 0, 0, 0, 0}, nil),
@@ -165,6 +165,73 @@ func TestRefused(t *testing.T) {
 	for end, want := range map[error]error{io.EOF: io.ErrUnexpectedEOF, io.ErrClosedPipe: io.ErrClosedPipe} {
 		if _, err := io.ReadAll(New(failing{end}, 100)); !errors.Is(err, want) {
 			t.Errorf("a stream that ends with %v: %v", end, err)
+		}
+	}
+}
+
+// bitWriter makes blocks with the fixed codes.
+type bitWriter struct {
+	bytes []byte
+	n     int
+}
+
+// put appends the n bits of a code, the most significant first.
+func (w *bitWriter) put(code, n int) {
+	for n--; n >= 0; n-- {
+		if w.n%8 == 0 {
+			w.bytes = append(w.bytes, 0)
+		}
+		w.bytes[w.n/8] |= byte(code>>n&1) << (w.n % 8)
+		w.n++
+	}
+}
+
+// reaching returns a member of literals, a match of three bytes that reaches two
+// bytes back, and further literals. What it holds is as if zeros came before it.
+func reaching(before, after int) (stream, content []byte) {
+	w := &bitWriter{}
+	w.put(0b110, 3) // the last block, of kind 1
+	literals := func(n int) {
+		for range n {
+			w.put(0x30+'a', 8)
+			content = append(content, 'a')
+		}
+	}
+	literals(before)
+	w.put(1, 7)
+	w.put(1, 5)
+	padded := append([]byte{0, 0}, content...)
+	for range 3 {
+		padded = append(padded, padded[len(padded)-2])
+	}
+	content = padded[2:]
+	literals(after)
+	w.put(0, 7)
+	return member(w.bytes, content), content
+}
+
+// TestReachBack holds that no match reaches in front of a member's content, near
+// the end of a stream or not, and resumed or not.
+func TestReachBack(t *testing.T) {
+	for _, after := range []int{0, 100, 1000} {
+		for before := range 4 {
+			stream, content := reaching(before, after)
+			second := append(zip(t, 6, make([]byte, 5)), stream...)
+			for _, c := range []struct {
+				stream []byte
+				skip   int
+			}{{stream, 0}, {stream, before}, {second, 5 + before}} {
+				z := New(bytes.NewReader(c.stream), int64(len(c.stream)))
+				_, err := z.Read(make([]byte, c.skip))
+				must(t, err)
+				if p := z.Point(); p != nil {
+					z = Resume(bytes.NewReader(c.stream), int64(len(c.stream)), p)
+				}
+				got, err := io.ReadAll(z)
+				if before < 2 && !errors.Is(err, ErrMalformed) || before >= 2 && (err != nil || !bytes.HasSuffix(content, got)) {
+					t.Errorf("2 bytes back after %d, %d to come, resumed at %d: %d bytes, %v", before, after, c.skip, len(got), err)
+				}
+			}
 		}
 	}
 }
