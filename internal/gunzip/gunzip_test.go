@@ -248,7 +248,7 @@ func TestFile(t *testing.T) {
 		points := NewPoints(most)
 		files := []*File{NewFile(bytes.NewReader(stream), int64(len(stream)), points), NewFile(bytes.NewReader(stream), int64(len(stream)), points)}
 		rng := rand.New(rand.NewPCG(1, uint64(most)))
-		for i := range 60 {
+		for i := range 25 {
 			off := rng.Int64N(int64(len(content))/Step+1) * Step
 			p := make([]byte, Step+rng.IntN(3))
 			want := content[off:min(len(content), int(off)+len(p))]
