@@ -12,8 +12,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
-
 	"airlock/internal/archive"
 	"airlock/internal/gzipexact"
 	"airlock/internal/manifest"
@@ -162,9 +160,7 @@ func (m *measured) Write(p []byte) (int, error) {
 func (a *apartItem) pack(out *archive.Writer) error {
 	if a.content != nil {
 		return out.AddGzip(a.Digest, a.Size, *a.content, func() (io.Reader, error) {
-			z, err := a.inflate()
-			// What a recipe calls trailing bytes is not content.
-			return io.LimitReader(z, a.content.Size), err
+			return a.inflate()
 		})
 	}
 	r, err := a.spool.reader()
@@ -183,7 +179,7 @@ func (a *apartItem) inflate() (io.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gzip.NewReader(bufio.NewReaderSize(r, 256<<10))
+	return gzipexact.NewReader(r), nil
 }
 
 // spool keeps a blob until it is packed: in memory, or in a file without a name.
