@@ -2,7 +2,9 @@ package gzipexact
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 	"testing/iotest"
@@ -24,6 +26,82 @@ func TestReader(t *testing.T) {
 			if err != nil || !bytes.Equal(got, want) {
 				t.Errorf("followed by %q: got %d bytes, %v, want %d", trailing, len(got), err, len(want))
 			}
+		}
+	}
+}
+
+// flushed compresses content in parts, with a flush between them.
+func flushed(t testing.TB, content []byte, level int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, level)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 0; at < len(content); at += 100_000 {
+		if _, err := w.Write(content[at:min(at+100_000, len(content))]); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestResume goes on from every place of a stream, and from the places of who
+// came in at one.
+func TestResume(t *testing.T) {
+	long := append(sampletest.Mixed(5, 1<<20), make([]byte, 300_000)...)
+	streams := map[string][]byte{
+		"members": bytes.Join([][]byte{gzipped(t, long[:700_000], 9, true), gzipped(t, nil, 1, false), gzipped(t, long[700_000:], 0, true), []byte("trailing")}, nil),
+	}
+	for _, level := range []int{gzip.HuffmanOnly, 0, 1, 6, 9} {
+		streams[fmt.Sprint("level ", level)] = gzipped(t, long, level, false)
+		streams[fmt.Sprint("flushed, level ", level)] = flushed(t, long, level)
+	}
+	for name, stream := range streams {
+		source := bytes.NewReader(stream)
+		z, places := NewReader(bytes.NewReader(stream)), 0
+		buf := make([]byte, ReadSize)
+		for {
+			at := z.Offset()
+			n, err := z.Read(buf)
+			if err == io.EOF && at == int64(len(long)) {
+				break
+			}
+			if err != nil || !bytes.Equal(buf[:n], long[at:at+int64(n)]) {
+				t.Fatalf("%s: at %d: %d bytes, %v", name, at, n, err)
+			}
+			p := z.Place()
+			if p == nil {
+				continue
+			}
+			if places++; p.Offset() != z.Offset() {
+				t.Fatalf("%s: a place at %d, read up to %d", name, p.Offset(), z.Offset())
+			}
+			from, err := Resume(source, int64(len(stream)), p)
+			if err != nil {
+				t.Fatalf("%s: from %d: %v", name, p.Offset(), err)
+			}
+			if rest, err := io.ReadAll(from); err != nil || !bytes.Equal(rest, long[p.Offset():]) {
+				t.Fatalf("%s: from %d: %d bytes, want %d: %v", name, p.Offset(), len(rest), len(long)-int(p.Offset()), err)
+			}
+			if places%2 == 0 {
+				if z, err = Resume(source, int64(len(stream)), p); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if places < len(long)/ReadSize-3 {
+			t.Errorf("%s: %d places in %d bytes", name, places, len(long))
+		}
+		z = NewReader(bytes.NewReader(stream))
+		if _, err := z.Read(make([]byte, 10)); err != nil || z.Place() != nil {
+			t.Errorf("%s: a place where not all was read, or %v", name, err)
 		}
 	}
 }

@@ -30,6 +30,9 @@ type Reader struct {
 	acc uint64 // bits of the bytes before pos
 	n   uint   // how many
 
+	taken int64 // bytes that src gave before in
+	block int64 // bit where the block began
+
 	out     outBuffer
 	end     int // of out: what has been inflated
 	read    int // of that, what was handed out
@@ -69,7 +72,7 @@ func NewReader(src *bufio.Reader) *Reader {
 // Reset makes r the reader of the stream that its source goes on with, after
 // io.EOF.
 func (r *Reader) Reset() {
-	r.in, r.pos, r.acc, r.n = nil, 0, 0, 0
+	r.in, r.pos, r.acc, r.n, r.taken, r.block = nil, 0, 0, 0, 0, 0
 	r.end, r.read, r.from = Window, Window, Window
 	r.kind, r.last, r.err = betweenBlocks, false, nil
 }
@@ -143,6 +146,7 @@ func (r *Reader) more(n int) error {
 func (r *Reader) settle() {
 	// What was peeked at is there to be discarded.
 	_, _ = r.src.Discard(r.pos)
+	r.taken += int64(r.pos)
 	r.in, r.pos = r.in[r.pos:], 0
 }
 
@@ -185,6 +189,7 @@ func (r *Reader) header() error {
 		r.kind = behindLast
 		return nil
 	}
+	r.block = r.bit()
 	v, err := r.bits(3)
 	if err != nil {
 		return err
