@@ -51,7 +51,7 @@ func (s *small) learn(r *Reader, carried map[manifest.Digest]int64, points *gunz
 	zipped := map[manifest.Digest]bool{}
 	for i := range r.index.contents {
 		c := &r.index.contents[i]
-		if !s.plain && c.plain() {
+		if !s.plain && c.isAlone() {
 			var err error
 			if zipped[c.digest], err = r.isGzip(c); err != nil {
 				return err

@@ -89,7 +89,8 @@ func (r *Reader) asBase() manifest.Base {
 	return manifest.Base{Release: m.Release, Version: m.Version, Root: r.Verified().Root(), Pages: r.index.pages()}
 }
 
-// unpacks is how much larger what gzip blobs decompress to is taken to be.
+// unpacks is how much larger than a blob that is compressed what it decompresses
+// to is taken to be.
 const unpacks = 3
 
 // Size returns about how many bytes there are in the bases to copy from.
@@ -98,17 +99,12 @@ func (b *Bases) Size() int64 {
 	for _, r := range b.all {
 		sum += r.index.pages() * FrameSize
 		for i := range r.index.contents {
-			if c := &r.index.contents[i]; c.stored() {
+			if c := &r.index.contents[i]; c.isPlain() {
 				sum += (unpacks - 1) * c.size
 			}
 		}
 	}
 	return sum
-}
-
-// stored reports whether a content was found to be compressed.
-func (c *content) stored() bool {
-	return !slices.ContainsFunc(c.frames, func(f frame) bool { return f.kind != Stored })
 }
 
 // Bases returns what the manifest says of the bases.

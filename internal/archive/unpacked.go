@@ -54,15 +54,10 @@ func (b *base) pages() int64 { return b.starts[len(b.starts)-1] }
 // that copy nothing.
 func (r *Reader) gzipContent(d manifest.Digest) (*content, error) {
 	b, ok := r.index.find(d)
-	if !ok || b.kind != asItIs || !r.index.contents[b.content].plain() {
+	if !ok || b.kind != asItIs || !r.index.contents[b.content].isAlone() {
 		return nil, fmt.Errorf("%w: blob %s is not packed as it is", ErrMalformed, d)
 	}
 	return &r.index.contents[b.content], nil
-}
-
-// plain reports whether no frame of a content copies.
-func (c *content) plain() bool {
-	return !slices.ContainsFunc(c.frames, func(f frame) bool { return f.kind != Stored && f.kind != Zstd })
 }
 
 // bases is the bundles that one is based on, in the order in which their pages are numbered.
@@ -169,11 +164,10 @@ func (u *unpacked) page(number int64, way descent) ([]byte, error) {
 func (u *unpacked) read(number int64) ([]byte, error) {
 	at := number * FrameSize
 	length := min(FrameSize, u.size-at)
-	last := at+length == u.size
 	data := make([]byte, length, length+1)
 	into := data
-	if last {
-		into = data[:length+1]
+	if at+length == u.size {
+		into = data[:length+1] // there must be no such byte
 	}
 	n, err := u.file.ReadAt(into, at)
 	switch {
@@ -181,7 +175,7 @@ func (u *unpacked) read(number int64) ([]byte, error) {
 		return nil, fmt.Errorf("%w: blob %s: %w", ErrMalformed, u.blob, err)
 	case err != nil && err != io.EOF:
 		return nil, err
-	case int64(n) != length || last != (err == io.EOF):
+	case int64(n) != length:
 		return nil, fmt.Errorf("%w: blob %s does not decompress to the %d bytes that are said", ErrMalformed, u.blob, u.size)
 	}
 	return data, nil

@@ -3,8 +3,10 @@ package gzipexact
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"testing"
 	"testing/iotest"
@@ -125,5 +127,76 @@ func TestReaderDamaged(t *testing.T) {
 	failing := errors.New("source fails")
 	if _, err := io.ReadAll(NewReader(iotest.ErrReader(failing))); !errors.Is(err, failing) {
 		t.Errorf("got %v, want the source's error", err)
+	}
+}
+
+// member wraps a DEFLATE stream.
+func member(deflate, content []byte) []byte {
+	b := append([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}, deflate...)
+	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(content))
+	return binary.LittleEndian.AppendUint32(b, uint32(len(content)))
+}
+
+// bitWriter makes blocks with the fixed codes.
+type bitWriter struct {
+	bytes []byte
+	n     int
+}
+
+// put appends the n bits of a code, the most significant first.
+func (w *bitWriter) put(code, n int) {
+	for n--; n >= 0; n-- {
+		if w.n%8 == 0 {
+			w.bytes = append(w.bytes, 0)
+		}
+		w.bytes[w.n/8] |= byte(code>>n&1) << (w.n % 8)
+		w.n++
+	}
+}
+
+// reaching returns a member of literals, a match of three bytes that reaches two
+// bytes back, and further literals. What it holds is as if zeros came before it.
+func reaching(before, after int) (stream, content []byte) {
+	w := &bitWriter{}
+	w.put(0b110, 3) // the last block, of kind 1
+	literals := func(n int) {
+		for range n {
+			w.put(0x30+'a', 8)
+			content = append(content, 'a')
+		}
+	}
+	literals(before)
+	w.put(1, 7)
+	w.put(1, 5)
+	padded := append([]byte{0, 0}, content...)
+	for range 3 {
+		padded = append(padded, padded[len(padded)-2])
+	}
+	content = padded[2:]
+	literals(after)
+	w.put(0, 7)
+	return member(w.bytes, content), content
+}
+
+// TestReaderReachBack holds that no match reaches in front of a member's content,
+// near the end of a stream or not.
+func TestReaderReachBack(t *testing.T) {
+	for _, after := range []int{0, 100, 1000} {
+		for before := range 4 {
+			stream, content := reaching(before, after)
+			for what, front := range map[string][]byte{"the first": nil, "the second": make([]byte, 5)} {
+				whole := stream
+				if front != nil {
+					whole = append(gzipped(t, front, 6, false), stream...)
+				}
+				got, err := io.ReadAll(NewReader(bytes.NewReader(whole)))
+				if before < 2 && !errors.Is(err, ErrNotGzip) {
+					t.Errorf("%d bytes before and %d after in %s member: %v, want a refusal", before, after, what, err)
+				}
+				if before >= 2 && (err != nil || !bytes.Equal(got, append(front, content...))) {
+					t.Errorf("%d bytes before and %d after in %s member: %d bytes, %v", before, after, what, len(got), err)
+				}
+			}
+		}
 	}
 }
