@@ -130,8 +130,8 @@ func TestReaderDamaged(t *testing.T) {
 	}
 }
 
-// member wraps a DEFLATE stream.
-func member(deflate, content []byte) []byte {
+// wrapped is a member of a DEFLATE stream.
+func wrapped(deflate, content []byte) []byte {
 	b := append([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}, deflate...)
 	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(content))
 	return binary.LittleEndian.AppendUint32(b, uint32(len(content)))
@@ -175,7 +175,7 @@ func reaching(before, after int) (stream, content []byte) {
 	content = padded[2:]
 	literals(after)
 	w.put(0, 7)
-	return member(w.bytes, content), content
+	return wrapped(w.bytes, content), content
 }
 
 // TestReaderReachBack holds that no match reaches in front of a member's content,
