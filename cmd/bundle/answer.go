@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"airlock/internal/cli"
 	"airlock/internal/commands"
@@ -148,16 +147,16 @@ func (w *atEnd) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// stream writes the bundle to standard output.
-func (s *sending) stream(cmd *cobra.Command, env *cli.Env, b *journey.Bundle, to []string) error {
+// toStream writes the bundle to standard output.
+func (s *sending) toStream(cmd *cobra.Command, env *cli.Env, b *journey.Bundle, to []string) error {
 	if len(to) > 1 {
 		return cli.Usagef("standard output (-) is a destination for itself")
 	}
-	w := cmd.OutOrStdout()
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return cli.Usagef("a bundle is not written to a terminal; redirect or pipe standard output")
+	w, err := standardOutput(cmd)
+	if err != nil {
+		return err
 	}
 	show, stop := cli.Progress(env.Stderr, s.output.Quiet)
 	defer stop()
-	return b.Stream(w, show)
+	return stream(cmd.Context(), b, w, show)
 }

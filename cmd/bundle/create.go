@@ -31,6 +31,7 @@ type creation struct {
 	sftp       commands.SFTP
 	output     commands.Output
 
+	aside   string                                             // where it is packed before it is sent to out; "": it is not
 	several func(out string, volumes []manifest.Volume) string // how it travels further
 }
 
@@ -71,7 +72,7 @@ Only pinned images are packed. To pin: bundle lock.`,
 	return cmd
 }
 
-func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
+func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) (err error) {
 	if c.estimate {
 		return c.runEstimate(cmd, env, args)
 	}
@@ -86,11 +87,19 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if err != nil {
 		return err
 	}
+	o, err := c.packing.read()
+	if err != nil {
+		return err
+	}
+	if err := c.setAside(env, o); err != nil {
+		return err
+	}
+	defer func() { err = c.clear(cmd.Context(), err) }()
 	onto, err := c.creationMedium()
 	if err != nil {
 		return err
 	}
-	parity, err := c.parity.read(c.out)
+	parity, err := c.parity.read(c.out, c.media)
 	if err != nil {
 		return err
 	}
@@ -120,12 +129,12 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	if rel.Sequence == 0 {
 		rel.Sequence = uint64(max(created.Unix(), 1))
 	}
-	contents, err := collect(cmd.Context(), env, rel)
+	contents, err := c.collect(cmd.Context(), env, rel)
 	if err != nil {
 		return err
 	}
-	o := create.Options{VolumeSize: onto.volume, Parity: parity, Signatures: []create.Signature{signature}, Spool: c.from.spool}
-	bases, err := c.packing.options(env, &o, c.out)
+	o.VolumeSize, o.Parity, o.Signatures, o.Spool = onto.volume, parity, []create.Signature{signature}, c.from.spool
+	bases, err := c.packing.openBases(env, &o)
 	if err != nil {
 		return err
 	}
@@ -135,15 +144,22 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 }
 
 // collect is create.Collect that tells what is left out.
-func collect(ctx context.Context, env *cli.Env, rel create.Release) (*create.Contents, error) {
+func (c *creation) collect(ctx context.Context, env *cli.Env, rel create.Release) (*create.Contents, error) {
 	contents, err := create.Collect(ctx, rel)
 	if err != nil {
 		return nil, err
 	}
 	for _, note := range contents.Notes() {
-		fmt.Fprintf(env.Stderr, "bundle: note: %s\n", cli.Printable(note))
+		c.note(env, note)
 	}
 	return contents, nil
+}
+
+// note tells something that is good to know.
+func (c *creation) note(env *cli.Env, text string) {
+	if !c.output.Quiet {
+		fmt.Fprintf(env.Stderr, "bundle: note: %s\n", cli.Printable(text))
+	}
 }
 
 // write writes the bundle and tells of it.

@@ -37,7 +37,7 @@ func (c *creation) runEstimate(cmd *cobra.Command, env *cli.Env, args []string) 
 	if err != nil {
 		return err
 	}
-	contents, err := collect(cmd.Context(), env, rel)
+	contents, err := c.collect(cmd.Context(), env, rel)
 	if err != nil {
 		return err
 	}

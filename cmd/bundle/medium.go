@@ -147,15 +147,15 @@ func (c *creation) creationMedium() (medium, error) {
 	if isTar(c.out) && c.media != "" {
 		return m, cli.Usagef("--media is for folders: a tar has volumes of its own size")
 	}
-	if c.volumeSize != "" || isTar(c.out) {
-		if m.volume, err = volumeSize(c.volumeSize, c.out); err != nil {
+	if c.volumeSize != "" || isTar(c.at()) {
+		if m.volume, err = volumeSize(c.volumeSize, c.at()); err != nil {
 			return m, err
 		}
 	}
-	if c.out == "-" || isTar(c.out) || commands.IsURL(c.out) {
+	if isTar(c.at()) || commands.IsURL(c.at()) {
 		return m, nil
 	}
-	_, err = checkPlace(c.out, m.volume)
+	_, err = checkPlace(c.at(), m.volume)
 	return m, err
 }
 

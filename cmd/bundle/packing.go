@@ -36,23 +36,22 @@ func (p *packing) add(cmd *cobra.Command) {
 // packing small, in bytes, under the 1 GiB that is promised.
 const smallMemory = 800 << 20
 
-// options sets how to pack, and returns what closes the bases.
-func (p *packing) options(env *cli.Env, o *create.Options, out string) (func(), error) {
-	var err error
+// read reads how to pack.
+func (p *packing) read() (o create.Options, err error) {
 	if o.Pack, err = p.pack(); err != nil {
-		return nil, err
+		return o, err
 	}
-	if o.Link, err = p.rate(); err != nil {
-		return nil, err
+	if o.Pack == create.Fast && len(p.bases) > 0 {
+		return o, cli.Usagef("--base goes with --pack small or auto")
 	}
+	o.Link, err = p.rate()
+	return o, err
+}
+
+// openBases sets what to pack upon, and returns what closes it.
+func (p *packing) openBases(env *cli.Env, o *create.Options) (func(), error) {
 	if o.Pack == create.Fast {
-		if len(p.bases) > 0 {
-			return nil, cli.Usagef("--base goes with --pack small or auto")
-		}
 		return func() {}, nil
-	}
-	if isTar(out) || commands.IsURL(out) {
-		return nil, cli.Usagef("--pack %s reads back what it has written: -o must be a folder", p.mode)
 	}
 	debug.SetMemoryLimit(smallMemory)
 	readers, closeAll, err := p.open(env)

@@ -20,7 +20,7 @@ type protection struct {
 
 func (p *protection) add(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&p.percent, "parity", "", "`PERCENT` of the volumes to add, so that lost blocks can be made again (default 5% on removable media, else 0%)")
+	f.StringVar(&p.percent, "parity", "", "`PERCENT` of the volumes to add, so that lost blocks can be made again (default 5% on removable media and with --media, else 0%)")
 	f.IntVar(&p.spare, "spare-volumes", 0, "`N` files to add, so that any N whole volumes may be lost")
 }
 
@@ -28,17 +28,21 @@ func (p *protection) add(cmd *cobra.Command) {
 // cent: flash loses whole erase blocks of some MiB.
 const removableParity = 5
 
-// read reads the flags for that output.
-func (p *protection) read(out string) (volume.Protection, error) {
+// read reads the flags for that output, which travels on that kind of media
+// if one was named.
+func (p *protection) read(out, media string) (volume.Protection, error) {
 	if p.spare < 0 || p.spare > volume.MaxSpare {
 		return volume.Protection{}, cli.Usagef("--spare-volumes %d: want 0 to %d", p.spare, volume.MaxSpare)
 	}
-	percent, err := p.readPercent(out)
+	percent, err := p.readPercent(out, media)
 	return volume.Protection{Percent: percent, Spare: p.spare}, err
 }
 
 // readPercent reads a whole number of per cent up to 100.
-func (p *protection) readPercent(out string) (int, error) {
+func (p *protection) readPercent(out, media string) (int, error) {
+	if p.percent == "" && media != "" {
+		return removableParity, nil
+	}
 	if p.percent == "" {
 		if isTar(out) || commands.IsURL(out) {
 			return 0, nil
@@ -65,9 +69,9 @@ const tarVolume = 24 << 20
 func (p *protection) volumeSize(parity volume.Protection, size int64, c *creation) (int64, error) {
 	most := parity.StreamVolume()
 	switch {
-	case !parity.Any() || !isTar(c.out) && !commands.IsURL(c.out):
+	case !parity.Any() || !isTar(c.at()) && !commands.IsURL(c.at()):
 		return size, nil
-	case parity.Spare == 0 && isTar(c.out) && c.volumeSize == "":
+	case parity.Spare == 0 && isTar(c.at()) && c.volumeSize == "":
 		return tarVolume, nil
 	case parity.Spare == 0 || size <= most:
 		return size, nil

@@ -101,7 +101,7 @@ func (s *sending) run(cmd *cobra.Command, env *cli.Env, path string, to []string
 	}
 	b := &journey.Bundle{Texts: texts, Files: files}
 	if to[0] == "-" {
-		return s.stream(cmd, env, b, to)
+		return s.toStream(cmd, env, b, to)
 	}
 	if s.span {
 		return s.spread(cmd, env, path, b, to)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -74,6 +75,9 @@ func checkOthers(out, stem string) error {
 
 func (c *creation) openTarget(cmd *cobra.Command, env *cli.Env, size int64) (*target, error) {
 	out := c.out
+	if c.aside != "" {
+		return c.asideTarget(cmd, env, size)
+	}
 	if out == "-" {
 		return streamTarget(cmd)
 	}
@@ -101,28 +105,40 @@ func checkSpace(out string, size int64) error {
 	return nil
 }
 
-func streamTarget(cmd *cobra.Command) (*target, error) {
+// toStandardOutput is the farewell of what was streamed.
+const toStandardOutput = "written to standard output"
+
+// standardOutput returns it if a bundle can be written there.
+func standardOutput(cmd *cobra.Command) (io.Writer, error) {
 	w := cmd.OutOrStdout()
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return nil, cli.Usagef("a bundle is not written to a terminal; redirect or pipe standard output")
+	}
+	return w, nil
+}
+
+func streamTarget(cmd *cobra.Command) (*target, error) {
+	w, err := standardOutput(cmd)
+	if err != nil {
+		return nil, err
 	}
 	t := transfer.NewTar(w)
 	return &target{
 		sink:     t,
 		finish:   func(context.Context, *create.Result, progress.Sink) error { return t.Close() },
 		abandon:  func() error { return nil },
-		farewell: "written to standard output",
+		farewell: toStandardOutput,
 	}, nil
 }
 
 // tarTarget writes beside the file and gives it its name at the end.
 func tarTarget(out string) (*target, error) {
 	partial := out + ".partial"
-	f, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := os.OpenFile(partial, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	t := transfer.NewTar(f)
+	t := transfer.NewTarFile(f)
 	return &target{
 		sink: t,
 		finish: func(context.Context, *create.Result, progress.Sink) error {
@@ -193,8 +209,8 @@ func explainChanged(err error) error {
 	return err
 }
 
-// serverTarget writes straight to an SFTP server.
-func (c *creation) serverTarget(ctx context.Context, env *cli.Env, size int64) (*target, error) {
+// freeServer connects to a server that has room for the bundle, and none yet.
+func (c *creation) freeServer(ctx context.Context, env *cli.Env, size int64) (*transfer.Server, error) {
 	server, err := c.sftp.Dial(ctx, env, c.out)
 	if err != nil {
 		return nil, err
@@ -206,6 +222,15 @@ func (c *creation) serverTarget(ctx context.Context, env *cli.Env, size int64) (
 	if free, err := server.FreeSpace(); err == nil && free < size {
 		err := fmt.Errorf("%q has %s free, and the bundle takes up to %s", c.out, cli.Bytes(free), cli.Bytes(size))
 		return nil, errors.Join(err, server.Close())
+	}
+	return server, nil
+}
+
+// serverTarget writes straight to an SFTP server.
+func (c *creation) serverTarget(ctx context.Context, env *cli.Env, size int64) (*target, error) {
+	server, err := c.freeServer(ctx, env, size)
+	if err != nil {
+		return nil, err
 	}
 	return &target{
 		sink: server,

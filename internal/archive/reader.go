@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"airlock/internal/gunzip"
 	"airlock/internal/gzipexact"
 	"airlock/internal/lru"
 	"airlock/internal/manifest"
@@ -28,15 +29,9 @@ var ErrBase = errors.New("a base is needed")
 type Reader struct {
 	space    *volume.Reader
 	index    *index
-	bases    []base // in the order of the manifest's
+	bases    bases
 	decoders *decoders
 	cache    *pageCache // shared with the bases
-}
-
-// base is a bundle that another is based on.
-type base struct {
-	manifest.Base
-	*Reader // nil: not there
 }
 
 // Open proves and opens the bundle in fsys: its texts by manifest.Open, the
@@ -53,7 +48,7 @@ func Open(fsys fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Reader, err
 // wraps ErrBase and names it.
 func OpenOn(fsys fs.FS, bases []fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Reader, error) {
 	o := opener{allowed: allowed, at: at, offered: map[manifest.Digest]fs.FS{}, open: map[manifest.Digest]*Reader{},
-		cache: lru.NewWeighted[pageKey](cachedBytes, pageWeight)}
+		cache: lru.NewWeighted[pageKey](cachedBytes, pageWeight), points: gunzip.NewPoints(maxPoints)}
 	for _, base := range bases {
 		sums, err := manifest.ReadSums(base)
 		if err != nil {
@@ -78,6 +73,7 @@ type opener struct {
 	offered map[manifest.Digest]fs.FS
 	open    map[manifest.Digest]*Reader
 	cache   *pageCache
+	points  *gunzip.Points
 }
 
 func (o *opener) close() {
@@ -94,19 +90,19 @@ func (o *opener) bundle(fsys fs.FS, depth int) (*Reader, error) {
 	if depth > maxChain {
 		return nil, fmt.Errorf("%w: more than %d bundles are based on each other", ErrMalformed, maxChain)
 	}
-	var bases []base
-	for _, b := range verified.Manifest().Bases {
-		reader, err := o.base(b, depth+1)
+	var all bases
+	for _, listed := range verified.Manifest().Bases {
+		b, err := o.base(listed, depth+1)
 		if err != nil {
 			return nil, err
 		}
-		bases = append(bases, base{b, reader})
+		all = append(all, b)
 	}
 	space, err := volume.NewReader(verified, fsys)
 	if err != nil {
 		return nil, err
 	}
-	r, err := newReader(space, bases, o.cache)
+	r, err := newReader(space, all, o.cache)
 	if err != nil {
 		space.Close()
 		return nil, err
@@ -115,27 +111,36 @@ func (o *opener) bundle(fsys fs.FS, depth int) (*Reader, error) {
 	return r, nil
 }
 
-// base returns the reader of a base, or nil if it is not among those offered.
-func (o *opener) base(b manifest.Base, depth int) (*Reader, error) {
-	if r, ok := o.open[b.Root]; ok {
+// base returns a base, without its reader if it is not among those offered.
+func (o *opener) base(listed manifest.Base, depth int) (base, error) {
+	r, err := o.reader(listed, depth)
+	if err == nil && r != nil && r.index.pages() != listed.Pages {
+		err = fmt.Errorf("%w: it has %d pages, want %d", ErrMalformed, r.index.pages(), listed.Pages)
+	}
+	var b base
+	if err == nil {
+		b, err = newBase(listed, r, o.points)
+	}
+	if err != nil {
+		return base{}, fmt.Errorf("base %s %s: %w", listed.Release, listed.Version, err)
+	}
+	return b, nil
+}
+
+// reader returns the reader of a base, or nil.
+func (o *opener) reader(listed manifest.Base, depth int) (*Reader, error) {
+	if r, ok := o.open[listed.Root]; ok {
 		return r, nil
 	}
-	fsys, ok := o.offered[b.Root]
+	fsys, ok := o.offered[listed.Root]
 	if !ok {
 		return nil, nil
 	}
-	r, err := o.bundle(fsys, depth)
-	if err == nil && r.index.pages() != b.Pages {
-		err = fmt.Errorf("%w: it has %d pages, want %d", ErrMalformed, r.index.pages(), b.Pages)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("base %s %s: %w", b.Release, b.Version, err)
-	}
-	return r, nil
+	return o.bundle(fsys, depth)
 }
 
 // newReader reads the index of a space.
-func newReader(space *volume.Reader, bases []base, cache *pageCache) (*Reader, error) {
+func newReader(space *volume.Reader, all bases, cache *pageCache) (*Reader, error) {
 	where := space.Verified().Manifest().Index
 	if where.Size > MaxIndex {
 		return nil, fmt.Errorf("%w: index of %d bytes, at most %d are allowed", ErrMalformed, where.Size, MaxIndex)
@@ -151,8 +156,8 @@ func newReader(space *volume.Reader, bases []base, cache *pageCache) (*Reader, e
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{space: space, bases: bases, decoders: decoders, cache: cache}
-	r.index, err = parseIndex(raw, where.Offset, r.basePages())
+	r := &Reader{space: space, bases: all, decoders: decoders, cache: cache}
+	r.index, err = parseIndex(raw, where.Offset, r.bases.pages())
 	return r, err
 }
 

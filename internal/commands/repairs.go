@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,13 +23,22 @@ func AsRepairable(err error, path string) error {
 	case !errors.As(err, &damage):
 		return err
 	case damage.Mendable():
-		err = cli.Hint(err, "what parity makes again is proven like the rest; to mend all of it: unbundle repair %s", path)
+		err = cli.Hint(err, "what parity makes again is proven like the rest; to mend all of it: %s", repairOf(path))
 	case len(damage.Lost) > 0:
-		err = cli.Hint(err, "to ask for the blocks that are lost where the bundle was made: unbundle repair %s --request lost.txt", path)
+		err = cli.Hint(err, "to ask for the blocks that are lost where the bundle was made: %s --request lost.txt", repairOf(path))
 	default:
 		return err
 	}
 	return cli.Hint(err, "%s", cli.RejectedHint)
+}
+
+// repairOf returns the command that mends a bundle: a folder in its place.
+func repairOf(path string) string {
+	command := "unbundle repair " + cli.Quote(path)
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		command += " -o DIR"
+	}
+	return command
 }
 
 // survey looks for all that is damaged in a bundle that could not be opened
@@ -38,7 +48,7 @@ func survey(cmd *cobra.Command, env *cli.Env, files fs.FS, allowed *trust.Allowe
 		return cause
 	}
 	verified, err := manifest.Open(files, allowed, env.Now())
-	if err != nil || verified.Manifest().Parity == nil {
+	if err != nil {
 		return cause
 	}
 	space, err := volume.NewHurtReader(verified, files)
@@ -66,6 +76,6 @@ func NoteRepairs(env *cli.Env, space *volume.Reader, path string) {
 	if more := len(all) - most; more > 0 {
 		all = append(all[:most], fmt.Sprintf("and %d more", more))
 	}
-	fmt.Fprintf(env.Stderr, "unbundle: note: what is damaged was made again while it was read: %s\nunbundle: note: the bundle itself is as it was; to mend it: unbundle repair %s\n",
-		cli.Printable(strings.Join(all, ", ")), cli.Printable(path))
+	fmt.Fprintf(env.Stderr, "unbundle: note: what is damaged was made again while it was read: %s\nunbundle: note: the bundle itself is as it was; to mend it: %s\n",
+		cli.Printable(strings.Join(all, ", ")), cli.Printable(repairOf(path)))
 }

@@ -32,11 +32,11 @@ func (e worth) seconds(size, link int64) float64 {
 	return saved - float64(e.content)/packRate - float64(e.content)/rebuildRate
 }
 
-// plain reports whether all is packed as it is, but for what a base has. Auto
+// Plain reports whether all is packed as it is, but for what a base has. Auto
 // does so where the link is so fast that no gzip blob can gain, even if it took
 // no bytes and decompressed to no more than itself: nothing is looked at then,
-// and the bases are not read.
-func (o Options) plain() bool {
+// and the bases are not read. Where not all is, what was written is read back.
+func (o Options) Plain() bool {
 	const blob = 1 << 20
 	return o.Pack == Fast || o.Pack == Auto && worth{content: blob}.seconds(blob, o.Link) <= 0
 }

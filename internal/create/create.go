@@ -47,10 +47,10 @@ type Sink interface {
 	Put(name string, data []byte) error
 }
 
-// readableSink is a Sink whose files can be read while they are written.
+// readableSink is a Sink whose volumes can be read while they are written,
+// though it is no volume.Place.
 type readableSink interface {
-	Sink
-	Open(name string) (io.ReaderAt, error)
+	ReadBack(name string) (io.ReaderAt, error)
 }
 
 // Signer signs SHA256SUMS for a principal.
@@ -154,7 +154,7 @@ func (c *Contents) Write(ctx context.Context, sink Sink, o Options) (*Result, er
 	if err != nil {
 		return nil, err
 	}
-	m.Volumes, m.Index, m.Parity = set.Volumes, w.index, set.Parity
+	m.Bases, m.Volumes, m.Index, m.Parity = w.bases, set.Volumes, w.index, set.Parity
 	root, err := seal(sink, m, set, o.Signatures)
 	if err != nil {
 		return nil, err
@@ -189,6 +189,7 @@ type writing struct {
 	sink     Sink
 	options  Options
 	index    manifest.Extent
+	bases    []manifest.Base
 	packings []archive.Packing
 }
 
@@ -214,7 +215,7 @@ func (w *writing) space(ctx context.Context, space *volume.Writer) error {
 		return err
 	}
 	defer out.Close()
-	if w.options.plain() {
+	if w.options.Plain() {
 		err = w.fast(ctx, out)
 	} else {
 		err = w.small(ctx, out)
@@ -225,22 +226,25 @@ func (w *writing) space(ctx context.Context, space *volume.Writer) error {
 	if w.index, err = out.Finish(); err != nil {
 		return w.contents.explain(err)
 	}
-	w.packings = out.Packings()
+	w.bases, w.packings = out.Bases(), out.Packings()
 	return nil
 }
 
 func (w *writing) archive(space *volume.Writer) (*archive.Writer, error) {
-	if w.options.plain() {
+	if w.options.Plain() {
 		if w.options.Bases.Empty() {
 			return archive.NewWriter(space)
 		}
 		return archive.NewBasedWriter(space, w.options.Bases)
 	}
-	readable, ok := w.sink.(readableSink)
-	if !ok {
-		return nil, errors.New("packing small reads back what was written, which takes a folder to write to")
+	switch to := w.sink.(type) {
+	case volume.Place:
+		space.ReadBack(to.Open)
+	case readableSink:
+		space.ReadBack(to.ReadBack)
+	default:
+		return nil, errors.New("packing small reads back what was written, which takes a folder or a file to write to")
 	}
-	space.ReadBack(readable.Open)
 	return archive.NewSmallWriter(space, w.options.Bases, deltaMemory(w.contents.Size()+w.options.Bases.Size()))
 }
 

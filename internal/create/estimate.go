@@ -230,7 +230,7 @@ func (e *estimating) sum() *Estimate {
 			}
 		}
 		m.Create = seconds(carried, carryRate) + seconds(content, packRate)
-		if o := e.options; pack == Small || pack == Auto && !(Options{Pack: Auto, Link: o.Link}).plain() {
+		if o := e.options; pack == Small || pack == Auto && !(Options{Pack: Auto, Link: o.Link}).Plain() {
 			m.Create += seconds(e.options.Bases.Size(), learnRate)
 		}
 		m.Journey = seconds(m.Bytes, float64(link))

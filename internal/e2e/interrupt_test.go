@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -98,6 +99,28 @@ func TestInterruptCreate(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestInterruptPackedAside interrupts create --pack small while what it has
+// packed is on its way to somebody who does not read on.
+func TestInterruptPackedAside(t *testing.T) {
+	origin, d := newOrigin(t, 1, 9<<20), newDesk(t)
+	must(t, syscall.Mkfifo(d.path("pipe"), 0o600))
+	pipe, err := os.OpenFile(d.path("pipe"), os.O_RDWR, 0)
+	must(t, err)
+	defer pipe.Close()
+	reached := make(chan struct{})
+	go func() {
+		defer close(reached)
+		if _, err := pipe.Read(make([]byte, 1)); err != nil {
+			t.Error(err)
+		}
+	}()
+	cmd := d.command("sh", "-c", "exec bundle create "+origin.ref()+" -o - --pack small --key key --as ana --quiet > pipe")
+	interrupted(t, cmd, reached)
+	if left, err := filepath.Glob(d.path("airlock-packing-*")); err != nil || len(left) > 0 {
+		t.Errorf("left are %q, %v", left, err)
 	}
 }
 

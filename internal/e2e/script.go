@@ -23,6 +23,8 @@ import (
 //	corpus NAME              the registry with realtest's corpus, to be left as it
 //	                         is; $SINGLE and so on are the images' digests,
 //	                         $SINGLE_ID those of their configs
+//	sftp NAME                start an SFTP server that the commands know: $NAME is the
+//	                         URL of its folder, $NAME_ROOT the folder itself
 //	catalog HOST [REPO…]     the registry has just these repositories
 //	requests HOST METHOD PART N   and had so many requests with PART in the path
 //	dockerd classic|containerd    a Docker engine without images, for the docker

@@ -4,7 +4,10 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +19,7 @@ import (
 )
 
 func serverCommands() map[string]command {
-	return map[string]command{"registry": registry, "catalog": catalog, "requests": requests, "images": images}
+	return map[string]command{"registry": registry, "catalog": catalog, "requests": requests, "images": images, "sftp": sftp}
 }
 
 func registry(ts *testscript.TestScript, _ bool, args []string) {
@@ -41,6 +44,19 @@ func (s *servers) setCorpus(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Setenv(name+"_"+strings.ToUpper(strings.ReplaceAll(child.Platform, "/", "_")), child.Digest)
 		}
 	}
+}
+
+func sftp(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: sftp NAME")
+	}
+	server := realtest.SSHD(of(ts).tb)
+	config, err := os.ReadFile(server.ConfigFile)
+	ts.Check(err)
+	folder := filepath.Join(ts.Getenv("HOME"), ".ssh")
+	ts.Check(errors.Join(os.MkdirAll(folder, 0o700), os.WriteFile(filepath.Join(folder, "config"), config, 0o600)))
+	ts.Setenv(args[0], "sftp://realtest"+server.Path)
+	ts.Setenv(args[0]+"_ROOT", server.Root)
 }
 
 func catalog(ts *testscript.TestScript, _ bool, args []string) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"sync"
 )
 
@@ -15,6 +16,9 @@ const MaxTarFile = 64 << 20
 // tarChunk is the step in which memory for a file is taken.
 const tarChunk = 1 << 20
 
+// tarHeader is how many bytes stand in front of a file's own.
+const tarHeader = 512
+
 // Tar writes the files of a bundle to a stream in tar form (POSIX.1-1988
 // USTAR): the same names and bytes as in a folder. Headers say mode 0644,
 // mtime 0, owner 0, so that equal files in equal order give equal streams.
@@ -22,9 +26,10 @@ const tarChunk = 1 << 20
 // Its methods may be called by several goroutines; files stand in the stream
 // in the order in which they were closed.
 type Tar struct {
-	mu  sync.Mutex
-	w   *tar.Writer
-	err error // the first of the stream's: nothing can follow it
+	mu   sync.Mutex
+	w    *tar.Writer
+	back *os.File // nil, or the file that w writes to
+	err  error    // the first of the stream's: nothing can follow it
 }
 
 // NewTar returns a Tar that writes to w.
@@ -32,7 +37,9 @@ func NewTar(w io.Writer) *Tar { return &Tar{w: tar.NewWriter(w)} }
 
 // Create returns a writer of a file of at most MaxTarFile bytes: more is an
 // error of Write, and the file is then left out of the stream.
-func (t *Tar) Create(name string) (io.WriteCloser, error) {
+func (t *Tar) Create(name string) (io.WriteCloser, error) { return t.create(name) }
+
+func (t *Tar) create(name string) (*tarFile, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
 	}
@@ -41,7 +48,7 @@ func (t *Tar) Create(name string) (io.WriteCloser, error) {
 
 // Put adds a file.
 func (t *Tar) Put(name string, data []byte) error {
-	f, err := t.Create(name)
+	f, err := t.create(name)
 	if err != nil {
 		return err
 	}
@@ -88,16 +95,20 @@ func (t *Tar) Close() error {
 	return nil
 }
 
-func (t *Tar) add(name string, size int64, chunks [][]byte) error {
+// add writes a file, and returns where its bytes begin if that can be read.
+func (t *Tar) add(f *tarFile) (at int64, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.err == nil && t.back != nil {
+		at, t.err = t.back.Seek(0, io.SeekCurrent)
+	}
 	if t.err == nil {
-		t.err = t.write(name, size, chunks)
+		t.err = t.write(f.name, f.size, f.chunks)
 	}
 	if t.err != nil {
-		return fmt.Errorf("writing %q to the tar stream: %w", name, explain(t.err))
+		return 0, fmt.Errorf("writing %q to the tar stream: %w", f.name, explain(t.err))
 	}
-	return nil
+	return at + tarHeader, nil
 }
 
 func (t *Tar) write(name string, size int64, chunks [][]byte) error {
@@ -113,13 +124,17 @@ func (t *Tar) write(name string, size int64, chunks [][]byte) error {
 	return err
 }
 
-// tarFile is one file until it is closed.
+// tarFile is one file, in memory until it is closed.
 type tarFile struct {
-	t      *Tar
-	name   string
+	t    *Tar
+	name string
+	err  error
+
+	mu     sync.Mutex // guards what is read back
 	size   int64
 	chunks [][]byte
-	err    error
+	stands bool // in t.back
+	at     int64
 }
 
 func (f *tarFile) Write(b []byte) (int, error) {
@@ -132,6 +147,8 @@ func (f *tarFile) Write(b []byte) (int, error) {
 			f.name, ErrTooLarge, MaxTarFile)
 		return 0, f.err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	n := len(b)
 	f.size += int64(n)
 	for len(b) > 0 {
@@ -151,7 +168,9 @@ func (f *tarFile) Close() error {
 		return f.err
 	}
 	f.err = fs.ErrClosed
-	err := f.t.add(f.name, f.size, f.chunks)
-	f.chunks = nil
+	at, err := f.t.add(f)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.chunks, f.at, f.stands = nil, at, true
 	return err
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +57,57 @@ func TestTar(t *testing.T) {
 	if string(stream[257:265]) != "ustar\x0000" {
 		t.Errorf("magic %q", stream[257:265])
 	}
+}
+
+// TestTarReadBack reads a file at every stage of its writing.
+func TestTarReadBack(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "x.tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := NewTarFile(f)
+	if _, err := w.ReadBack("a.vol"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("before it is created: %v", err)
+	}
+	text := strings.Repeat("0123456789", (2*tarChunk+70)/10)
+	var files []io.WriteCloser
+	for _, name := range []string{"a.vol", "b.vol"} {
+		to, err := w.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, to)
+	}
+	look := func(stage, name, want string) {
+		t.Helper()
+		r, err := w.ReadBack(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for off := 0; off < len(want); off += tarChunk/2 + 3 {
+			got := make([]byte, min(tarChunk+9, len(want)-off))
+			if n, err := r.ReadAt(got, int64(off)); n < len(got) || string(got) != want[off:off+n] {
+				t.Errorf("%s, %s at %d: %d bytes, %v", stage, name, off, n, err)
+			}
+		}
+		if n, err := r.ReadAt(make([]byte, 2), int64(len(want)-1)); n != 1 || err != io.EOF {
+			t.Errorf("%s, %s across its end: %d bytes, %v", stage, name, n, err)
+		}
+	}
+	for i, name := range []string{"a.vol", "b.vol"} {
+		if _, err := io.WriteString(files[i], text[i:]); err != nil {
+			t.Fatal(err)
+		}
+		look("in memory", name, text[i:])
+	}
+	for _, f := range files {
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look("in the file", "a.vol", text)
+	look("in the file", "b.vol", text[1:])
 }
 
 func TestTarLimit(t *testing.T) {

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"airlock/internal/cli"
+	"airlock/internal/commands"
+	"airlock/internal/create"
+	"airlock/internal/journey"
+	"airlock/internal/manifest"
+	"airlock/internal/media"
+	"airlock/internal/progress"
+	"airlock/internal/transfer"
+)
+
+// setAside makes a folder of its own for a bundle that is read back while it is
+// packed, on its way to where that is not possible: a stream or a server.
+func (c *creation) setAside(env *cli.Env, o create.Options) (err error) {
+	if o.Plain() || c.out != "-" && !commands.IsURL(c.out) {
+		return nil
+	}
+	if c.aside, err = os.MkdirTemp(spoolFor(c.out), "airlock-packing-*"); err == nil {
+		c.aside = filepath.Clean(c.aside)
+		c.note(env, fmt.Sprintf("it is packed in %s first, which is removed at the end: packing small reads back what was written", c.aside))
+	}
+	return err
+}
+
+// at is where the bundle is written at first.
+func (c *creation) at() string {
+	if c.aside != "" {
+		return c.aside
+	}
+	return c.out
+}
+
+// clear removes what was set aside, unless all of it is there and has not got
+// further.
+func (c *creation) clear(ctx context.Context, err error) error {
+	if c.aside == "" {
+		return err
+	}
+	if _, serr := os.Stat(filepath.Join(c.aside, manifest.SumsName)); err != nil && serr == nil && ctx.Err() == nil {
+		return cli.Hint(err, "all was packed, and is kept in %s; to send it on, and remove it then: bundle send %s %s && rm -r %s",
+			c.aside, cli.Quote(c.aside), cli.Quote(c.out), cli.Quote(c.aside))
+	}
+	return errors.Join(err, os.RemoveAll(c.aside))
+}
+
+// asideTarget packs into the folder that was set aside, and sends it on at the end.
+func (c *creation) asideTarget(cmd *cobra.Command, env *cli.Env, size int64) (*target, error) {
+	if err := checkSpace(c.aside, size); err != nil {
+		return nil, err
+	}
+	dir, err := transfer.NewDir(c.aside)
+	if err != nil {
+		return nil, err
+	}
+	t, send, err := c.onward(cmd, env, size)
+	if err != nil {
+		return nil, err
+	}
+	t.sink = dir
+	t.finish = func(ctx context.Context, _ *create.Result, show progress.Sink) error {
+		err := sendFolder(c.aside, func(b *journey.Bundle) error { return send(ctx, b, show) })
+		if err == nil {
+			err = os.RemoveAll(c.aside)
+		}
+		return errors.Join(err, t.abandon())
+	}
+	return t, nil
+}
+
+// onward opens what a bundle that was set aside is sent to.
+func (c *creation) onward(cmd *cobra.Command, env *cli.Env, size int64) (*target, func(context.Context, *journey.Bundle, progress.Sink) error, error) {
+	if c.out == "-" {
+		w, err := standardOutput(cmd)
+		if err != nil {
+			return nil, nil, err
+		}
+		signal.Ignore(syscall.SIGPIPE) // a reader that goes away is an error of Write, and does not end the process
+		return &target{abandon: func() error { return nil }, farewell: toStandardOutput},
+			func(ctx context.Context, b *journey.Bundle, show progress.Sink) error { return stream(ctx, b, w, show) }, nil
+	}
+	server, err := c.freeServer(cmd.Context(), env, size)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &target{abandon: server.Close, farewell: "written to " + c.out},
+		func(ctx context.Context, b *journey.Bundle, show progress.Sink) error {
+			return sendToServer(ctx, b, server, show)
+		}, nil
+}
+
+// sendFolder opens the bundle in a folder for send.
+func sendFolder(path string, send func(*journey.Bundle) error) error {
+	files, err := media.Open(path)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	texts, err := manifest.Read(files)
+	if err != nil {
+		return err
+	}
+	return send(&journey.Bundle{Texts: texts, Files: files})
+}
+
+func sendToServer(ctx context.Context, b *journey.Bundle, server *transfer.Server, show progress.Sink) error {
+	journal, err := openJournal()
+	if err != nil {
+		return err
+	}
+	sender := transfer.Sender{Journal: journal, Progress: show}
+	if _, err := b.Send(ctx, server, server.Files(), sender); err != nil {
+		return err
+	}
+	b.Settle(server, sender)
+	return nil
+}
+
+// stream writes the bundle to a pipe. It ends with ctx: a write that nobody
+// reads cannot be broken off, so it is left behind.
+func stream(ctx context.Context, b *journey.Bundle, w io.Writer, show progress.Sink) error {
+	done := make(chan error, 1)
+	go func() { done <- b.Stream(w, show) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
