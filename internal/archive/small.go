@@ -61,6 +61,9 @@ type Bases struct{ all []*Reader }
 
 // NewBases takes bundles and all that these are based on.
 func NewBases(readers ...*Reader) *Bases {
+	// Who has most bases comes first: as many as can be come from it then, and share its cache.
+	readers = slices.Clone(readers)
+	slices.SortStableFunc(readers, func(a, b *Reader) int { return len(b.family()) - len(a.family()) })
 	b := &Bases{}
 	seen := map[manifest.Digest]bool{}
 	for _, r := range readers {
@@ -145,6 +148,7 @@ type small struct {
 	space    io.ReaderAt
 	decoders *decoders
 	index    *delta.Index
+	found    chan found // pages of the bases, to be indexed
 	encoder  *delta.Encoder
 	next     int64  // number of the next page
 	needs    []need // by page of the bases

@@ -35,7 +35,10 @@ func newBase(b manifest.Base, r *Reader, points *gunzip.Points) (base, error) {
 		if err != nil {
 			return base{}, err
 		}
-		all.list(u, newUnpacked(r, c, u.Size, points))
+		if r.shared[u] == nil {
+			r.shared[u] = newUnpacked(r, c, u.Size, points)
+		}
+		all.list(u, r.shared[u])
 	}
 	return all, nil
 }
