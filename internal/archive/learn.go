@@ -8,6 +8,7 @@ import (
 
 	"airlock/internal/delta"
 	"airlock/internal/gunzip"
+	"airlock/internal/gzipexact"
 	"airlock/internal/manifest"
 )
 
@@ -150,7 +151,7 @@ func (s *small) unpack(r *Reader, d manifest.Digest, size int64, points *gunzip.
 	u := newUnpacked(r, c, size, points)
 	if !s.plain {
 		got, err := s.inflate(u)
-		if err != nil && (size > 0 || !errors.Is(err, gunzip.ErrMalformed)) {
+		if err != nil && (size > 0 || !errors.Is(err, gzipexact.ErrNotGzip)) {
 			return err
 		}
 		if err != nil || got == 0 {

@@ -407,5 +407,5 @@ func (w *Writer) addAnew(n int, base *Reader, c *content, i int) error {
 	if err != nil {
 		return err
 	}
-	return w.send(n, data, nil)
+	return w.send(&pending{content: n}, data)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"airlock/internal/gunzip"
+	"airlock/internal/gzipexact"
 	"airlock/internal/manifest"
 )
 
@@ -173,7 +174,7 @@ func (u *unpacked) read(number int64) ([]byte, error) {
 	}
 	n, err := u.file.ReadAt(into, at)
 	switch {
-	case errors.Is(err, gunzip.ErrMalformed):
+	case errors.Is(err, gzipexact.ErrNotGzip):
 		return nil, fmt.Errorf("%w: blob %s: %w", ErrMalformed, u.blob, err)
 	case err != nil && err != io.EOF:
 		return nil, err

@@ -224,7 +224,7 @@ func (w *writing) space(ctx context.Context, space *volume.Writer) error {
 		return err
 	}
 	if w.index, err = out.Finish(); err != nil {
-		return err
+		return w.contents.explain(err)
 	}
 	w.bases, w.packings = out.Bases(), out.Packings()
 	return nil
@@ -263,7 +263,7 @@ func (w *writing) fast(ctx context.Context, out *archive.Writer) error {
 			continue
 		}
 		if err := out.Add(it.Digest, it.Size, fetched.next(it, total)); err != nil {
-			return it.explain(err)
+			return w.contents.explain(it.explain(err))
 		}
 	}
 	return nil
@@ -281,6 +281,20 @@ func (w *writing) wanted() []item {
 		}
 	}
 	return all
+}
+
+// explain says which image an error is about that names a blob: it may come
+// while another is packed.
+func (c *Contents) explain(err error) error {
+	var wrong *archive.OtherBytesError
+	if errors.As(err, &wrong) {
+		for _, it := range c.items {
+			if it.Digest == wrong.Digest {
+				return it.explain(wrong)
+			}
+		}
+	}
+	return err
 }
 
 // explain says which image an item's error is about.

@@ -148,7 +148,12 @@ func (j *journey) loadDocker(ctx context.Context) error {
 	if err := j.loadEngine(ctx, classic); err != nil {
 		return err
 	}
-	if err := j.fillEngine(ctx, today); err != nil {
+	// docker pull leaves out layers that the engine has unpacked from another
+	// compression, and docker save then every layer of such an image.
+	if err := j.freshEngine(ctx, today); err != nil {
+		return err
+	}
+	if err := j.loadDaemon(j.file("bundle"))(ctx, new(meter)); err != nil {
 		return err
 	}
 	if err := j.save(ctx); err != nil {
@@ -180,7 +185,8 @@ func (j *journey) loadEngine(ctx context.Context, g generation) error {
 				}},
 			step{name: "skopeo copy", prepare: empty, servers: j.engineServers, check: there, run: j.skopeoToEngine})
 	} else {
-		note += " Debian's skopeo is too old for this engine."
+		note += " That was filled by unbundle load: docker save leaves out images that docker pull has not fetched whole, for it had some of their layers in another compression." +
+			" Debian's skopeo is too old for this engine."
 	}
 	r, err := j.hold(ctx, contest{
 		title: "Load into " + g.String(), reference: "docker load", rounds: j.rounds, note: note, steps: steps,
