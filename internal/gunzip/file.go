@@ -19,14 +19,15 @@ import (
 const Step = 2 << 20
 
 // Points is room for the places of several Files. Each takes 32 KiB. When they
-// become too many, only every second one that is left is kept, and so on: the
-// more content is read, the further is the way to any of it.
+// become too many, those at every second Step are dropped, then at every second
+// that is left, and so on: the more content is read, the further is the way to
+// any of it. What was read last is near all the same.
 type Points struct {
 	most int
 
 	mu    sync.Mutex
 	count int
-	every int64 // how many Steps are between two places
+	every int64 // how many Steps are between two places that are kept for long
 	files []*File
 }
 
@@ -112,9 +113,6 @@ func (f *File) keep(z *gzipexact.Reader) {
 	s := f.points
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if step%s.every != 0 {
-		return
-	}
 	i, found := slices.BinarySearchFunc(f.at, step, func(p *gzipexact.Place, step int64) int {
 		of, _ := before(p.Offset())
 		return int(of - step)

@@ -34,7 +34,7 @@ func TestFile(t *testing.T) {
 		points := NewPoints(most)
 		files := []*File{NewFile(bytes.NewReader(stream), int64(len(stream)), points), NewFile(bytes.NewReader(stream), int64(len(stream)), points)}
 		rng := rand.New(rand.NewPCG(1, uint64(most)))
-		for i := range 60 {
+		for i := range 25 {
 			off := rng.Int64N(int64(len(content))/Step+1) * Step
 			p := make([]byte, Step+rng.IntN(3))
 			want := content[off:min(len(content), int(off)+len(p))]
@@ -68,6 +68,23 @@ func TestFileGoesOnFromPoints(t *testing.T) {
 	}
 }
 
+// TestFileGoesOnWhereItWas holds that pages that are read one behind the other
+// are inflated once, however far apart the places are that are kept for long.
+func TestFileGoesOnWhereItWas(t *testing.T) {
+	stream := zip(t, sampletest.Mixed(1, 5*Step))
+	counted := &counting{Reader: bytes.NewReader(stream)}
+	points := NewPoints(10)
+	points.every = 8
+	f := NewFile(counted, int64(len(stream)), points)
+	page := make([]byte, Step)
+	for at := int64(0); at < 5; at++ {
+		counted.bytes = 0
+		if _, err := f.ReadAt(page, at*Step); err != nil || counted.bytes > len(stream)/4+4*gzipexact.ReadSize {
+			t.Errorf("page %d takes %d bytes of %d: %v", at, counted.bytes, len(stream), err)
+		}
+	}
+}
+
 type counting struct {
 	*bytes.Reader
 	bytes int
@@ -86,19 +103,28 @@ func TestFileRefuses(t *testing.T) {
 		stream io.ReaderAt
 		want   error
 	}{
-		"cut":     {bytes.NewReader(stream[:len(stream)/2]), gzipexact.ErrNotGzip},
-		"text":    {bytes.NewReader([]byte("no gzip at all, but long enough")), gzipexact.ErrNotGzip},
-		"failing": {failing{io.ErrClosedPipe}, io.ErrClosedPipe},
+		"cut":                {bytes.NewReader(stream[:len(stream)/2]), gzipexact.ErrNotGzip},
+		"text":               {bytes.NewReader([]byte("no gzip at all, but long enough")), gzipexact.ErrNotGzip},
+		"failing":            {failing{nil}, io.ErrClosedPipe},
+		"failing on the way": {failing{stream[:len(stream)/2]}, io.ErrClosedPipe},
 	} {
 		f := NewFile(c.stream, int64(len(stream)), NewPoints(10))
 		for range 2 {
-			if n, err := f.ReadAt(make([]byte, 10), 2*Step+Step/2); n > 0 || !errors.Is(err, c.want) {
+			n, err := f.ReadAt(make([]byte, 10), 2*Step+Step/2)
+			if n > 0 || !errors.Is(err, c.want) || errors.Is(err, gzipexact.ErrNotGzip) != (c.want == gzipexact.ErrNotGzip) {
 				t.Errorf("%s: %d bytes, %v", what, n, err)
 			}
 		}
 	}
 }
 
-type failing struct{ err error }
+// failing fails behind its bytes.
+type failing struct{ bytes []byte }
 
-func (f failing) ReadAt([]byte, int64) (int, error) { return 0, f.err }
+func (f failing) ReadAt(p []byte, off int64) (int, error) {
+	n := copy(p, f.bytes[min(off, int64(len(f.bytes))):])
+	if n < len(p) {
+		return n, io.ErrClosedPipe
+	}
+	return n, nil
+}

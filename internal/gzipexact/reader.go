@@ -77,7 +77,7 @@ func (z *Reader) Place() *Place {
 }
 
 // Read returns the next bytes of content. Its errors wrap ErrNotGzip where the
-// stream is no gzip, or damaged.
+// stream is no gzip, or damaged; others are the source's.
 func (z *Reader) Read(p []byte) (int, error) {
 	for z.err == nil {
 		n, err := z.inflate.Read(p)
@@ -88,13 +88,21 @@ func (z *Reader) Read(p []byte) (int, error) {
 		case err == io.EOF:
 			z.err = z.end()
 		case err != nil:
-			z.err = errors.Join(ErrNotGzip, err)
+			z.err = notGzip(err)
 		}
 		if n > 0 || len(p) == 0 {
 			return n, nil
 		}
 	}
 	return 0, z.err
+}
+
+// notGzip says so of a stream's error, unless it is its source's own.
+func notGzip(err error) error {
+	if errors.Is(err, deflate.ErrCorrupt) || errors.Is(err, errHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.Join(ErrNotGzip, err)
+	}
+	return err
 }
 
 // begin begins the next member, if there is one.
@@ -108,7 +116,7 @@ func (z *Reader) begin() error {
 	}
 	header, err := readHeader(z.in)
 	if err != nil {
-		return errors.Join(ErrNotGzip, err)
+		return notGzip(err)
 	}
 	z.begins += int64(len(header))
 	z.inflate.Reset()
@@ -120,7 +128,7 @@ func (z *Reader) begin() error {
 func (z *Reader) end() error {
 	var got [8]byte
 	if _, err := io.ReadFull(z.in, got[:]); err != nil {
-		return errors.Join(ErrNotGzip, unexpected(err))
+		return notGzip(unexpected(err))
 	}
 	z.begins += z.inflate.Taken() + int64(len(got))
 	if !bytes.Equal(got[:], trailer(z.sum, z.size)) {
