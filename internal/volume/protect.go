@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"airlock/internal/manifest"
 	"airlock/internal/progress"
 )
 
@@ -35,7 +34,7 @@ func (set *Set) Protect(ctx context.Context, layout Layout, p Protection, at Pla
 	if int64(len(set.checks)) != BlocksPer(size) {
 		return errors.New("parity needs the checks of what was written, which were not kept")
 	}
-	set.Parity = p.plan(BlocksPer(size), layout, bounds{BlocksPer(layout.Size), manifest.MaxStripeParity})
+	set.Parity = p.planBehind(BlocksPer(size), layout)
 	coder, err := newCode(set.Parity, longRun)
 	if err != nil {
 		return err
