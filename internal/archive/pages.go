@@ -18,7 +18,7 @@ const (
 
 // cachedBytes is how many bytes of decoded pages a reader and its bases keep,
 // and so does a small Writer.
-const cachedBytes = 64 << 20
+const cachedBytes = 88 << 20
 
 // pageWeight is what keeping a page takes; one without bytes is not for free.
 func pageWeight(p page) int { return len(p.data) + 1<<10 }

@@ -21,7 +21,7 @@ import (
 // those of auto.go.
 const (
 	carryRate = 300e6 // blobs from a near place into a bundle, or from there to a near place
-	learnRate = 150e6 // reading and indexing a base's contents
+	learnRate = 150e6 // reading and indexing a base's contents: 187e6 were measured there, but a stick may be slower
 )
 
 // Bounds of what is fetched for an estimate, in bytes.

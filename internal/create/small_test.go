@@ -264,7 +264,7 @@ func TestReasons(t *testing.T) {
 	}{
 		{create.Options{Pack: create.Small}, map[string]string{"unknown": unknown, "damaged": unknown}},
 		{create.Options{Pack: create.Auto, Link: 1e5}, map[string]string{"unknown": unknown, "damaged": unknown}},
-		{create.Options{Pack: create.Auto, Link: 10e6}, map[string]string{"known": slow, "unknown": slow, "damaged": unknown}},
+		{create.Options{Pack: create.Auto, Link: 20e6}, map[string]string{"known": slow, "unknown": slow, "damaged": unknown}},
 		{create.Options{Pack: create.Fast}, nil},
 	} {
 		dir := packAs(t, kit, 1, s.Source, c.o)
