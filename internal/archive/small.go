@@ -241,8 +241,10 @@ func (s *small) encode(plain *encoder, data []byte) (func() encoded, error) {
 	news, copies := data, len(plan.Pages()) > 0
 	if copies {
 		news = plan.Literals()
+		s.index.Add(address, news)
+	} else {
+		s.encoder.AddMatched()
 	}
-	s.index.Add(address, news)
 	s.cache.Put(s.next, bytes.Clone(news))
 	s.add(int64(len(data)))
 	return func() encoded {

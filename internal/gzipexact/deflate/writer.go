@@ -113,13 +113,13 @@ func (w *Writer) Tokens(tokens []Token, lit, dist *Code) {
 	acc, n, at := w.acc, w.n, w.len
 	for _, t := range tokens {
 		e := tab[t.symbol()]
-		acc |= uint64(e&0xffffff) << (n & 63)
-		n += uint(e >> 24)
 		sym, extra, value := t.distance()
-		e = dtab[sym]
-		l := uint(e >> 24)
-		acc |= (uint64(e&0xffffff) | uint64(value)<<(l&63)) << (n & 63)
-		n += l + uint(extra)
+		d := dtab[sym]
+		le, ld := uint(e>>24), uint(d>>24)
+		v := uint64(e&0xffffff) | (uint64(d&0xffffff)|uint64(value)<<(ld&31))<<(le&31)
+		// What was sent before matters from here on only.
+		acc |= v << (n & 63)
+		n += le + ld + uint(extra)
 		binary.LittleEndian.PutUint64(w.out[at:], acc)
 		at += int(n >> 3)
 		acc >>= n & 56
