@@ -111,7 +111,14 @@ func (s *sending) openAnswer(cmd *cobra.Command, env *cli.Env, place, name strin
 		if err != nil {
 			return nil, errors.Join(err, server.Close())
 		}
-		return &answerFile{w, place + "/" + name, func(bool) error { return errors.Join(w.Close(), server.Close()) }}, nil
+		end := func(whole bool) error {
+			if a, ok := w.(interface{ Abandon() }); ok && !whole {
+				a.Abandon()
+				return server.Close()
+			}
+			return errors.Join(w.Close(), server.Close())
+		}
+		return &answerFile{w, place + "/" + name, end}, nil
 	}
 	folder := place
 	if info, err := os.Stat(place); err != nil || !info.IsDir() {

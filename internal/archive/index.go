@@ -63,6 +63,11 @@ func (c *content) isPlain() bool {
 	return len(c.frames) > 0 && !slices.ContainsFunc(c.frames, func(f frame) bool { return f.kind != Stored })
 }
 
+// isAlone says that no frame of the content copies.
+func (c *content) isAlone() bool {
+	return !slices.ContainsFunc(c.frames, func(f frame) bool { return f.kind != Stored && f.kind != Zstd })
+}
+
 // frameLength returns how many bytes of content frame i holds.
 func (c *content) frameLength(i int) int64 { return min(FrameSize, c.size-int64(i)*FrameSize) }
 

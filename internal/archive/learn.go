@@ -8,11 +8,31 @@ import (
 
 	"airlock/internal/delta"
 	"airlock/internal/gunzip"
+	"airlock/internal/gzipexact"
 	"airlock/internal/manifest"
 )
 
+// found is a page on its way into the index.
+type found struct {
+	address int64
+	data    []byte
+}
+
 // learnAll indexes what the bases hold, and notes what each page of it needs.
+// While a page is indexed, the next one is read.
 func (s *small) learnAll() error {
+	indexed := make(chan struct{})
+	s.found = make(chan found)
+	go func() {
+		defer close(indexed)
+		for p := range s.found {
+			s.index.Add(p.address, p.data)
+		}
+	}()
+	defer func() {
+		close(s.found)
+		<-indexed
+	}()
 	carried := s.bases.carried()
 	points := gunzip.NewPoints(maxPoints)
 	for _, r := range s.bases.all {
@@ -50,7 +70,7 @@ func (s *small) learn(r *Reader, carried map[manifest.Digest]int64, points *gunz
 	zipped := map[manifest.Digest]bool{}
 	for i := range r.index.contents {
 		c := &r.index.contents[i]
-		if !s.plain && c.plain() {
+		if !s.plain && c.isAlone() {
 			var err error
 			if zipped[c.digest], err = r.isGzip(c); err != nil {
 				return err
@@ -87,7 +107,7 @@ func (s *small) learnFrame(r *Reader, c *content, k int, index bool) error {
 		if err != nil {
 			return err
 		}
-		s.index.Add(s.next*FrameSize, data)
+		s.found <- found{s.next * FrameSize, data}
 	}
 	s.needs = append(s.needs, n)
 	s.next++
@@ -131,7 +151,7 @@ func (s *small) unpack(r *Reader, d manifest.Digest, size int64, points *gunzip.
 	u := newUnpacked(r, c, size, points)
 	if !s.plain {
 		got, err := s.inflate(u)
-		if err != nil && (size > 0 || !errors.Is(err, gunzip.ErrMalformed)) {
+		if err != nil && (size > 0 || !errors.Is(err, gzipexact.ErrNotGzip)) {
 			return err
 		}
 		if err != nil || got == 0 {
@@ -151,13 +171,14 @@ func (s *small) unpack(r *Reader, d manifest.Digest, size int64, points *gunzip.
 
 // inflate indexes all pages of a gzip blob, and returns its content's size.
 func (s *small) inflate(u *unpacked) (int64, error) {
-	data := make([]byte, FrameSize)
+	data, indexed := make([]byte, FrameSize), make([]byte, FrameSize)
 	for size := int64(0); ; {
 		n, err := u.file.ReadAt(data, size)
 		if err != nil && err != io.EOF {
 			return 0, fmt.Errorf("blob %s: %w", u.blob, err)
 		}
-		s.index.Add(s.next*FrameSize+size, data[:n])
+		s.found <- found{s.next*FrameSize + size, data[:n]} // taken when the one before is indexed
+		data, indexed = indexed, data
 		if size += int64(n); err == io.EOF {
 			return size, nil
 		}

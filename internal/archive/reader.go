@@ -31,7 +31,8 @@ type Reader struct {
 	index    *index
 	bases    bases
 	decoders *decoders
-	cache    *pageCache // shared with the bases
+	cache    *pageCache                      // shared with the bases
+	shared   map[manifest.Unpacked]*unpacked // what bundles that are based on r say of its gzip blobs
 }
 
 // Open proves and opens the bundle in fsys: its texts by manifest.Open, the
@@ -156,7 +157,7 @@ func newReader(space *volume.Reader, all bases, cache *pageCache) (*Reader, erro
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{space: space, bases: all, decoders: decoders, cache: cache}
+	r := &Reader{space: space, bases: all, decoders: decoders, cache: cache, shared: map[manifest.Unpacked]*unpacked{}}
 	r.index, err = parseIndex(raw, where.Offset, r.bases.pages())
 	return r, err
 }

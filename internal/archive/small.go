@@ -61,6 +61,9 @@ type Bases struct{ all []*Reader }
 
 // NewBases takes bundles and all that these are based on.
 func NewBases(readers ...*Reader) *Bases {
+	// Who has most bases comes first: as many as can be come from it then, and share its cache.
+	readers = slices.Clone(readers)
+	slices.SortStableFunc(readers, func(a, b *Reader) int { return len(b.family()) - len(a.family()) })
 	b := &Bases{}
 	seen := map[manifest.Digest]bool{}
 	for _, r := range readers {
@@ -89,7 +92,8 @@ func (r *Reader) asBase() manifest.Base {
 	return manifest.Base{Release: m.Release, Version: m.Version, Root: r.Verified().Root(), Pages: r.index.pages()}
 }
 
-// unpacks is how much larger what gzip blobs decompress to is taken to be.
+// unpacks is how much larger than a blob that is compressed what it decompresses
+// to is taken to be.
 const unpacks = 3
 
 // Size returns about how many bytes there are in the bases to copy from.
@@ -98,17 +102,12 @@ func (b *Bases) Size() int64 {
 	for _, r := range b.all {
 		sum += r.index.pages() * FrameSize
 		for i := range r.index.contents {
-			if c := &r.index.contents[i]; c.stored() {
+			if c := &r.index.contents[i]; c.isPlain() {
 				sum += (unpacks - 1) * c.size
 			}
 		}
 	}
 	return sum
-}
-
-// stored reports whether a content was found to be compressed.
-func (c *content) stored() bool {
-	return !slices.ContainsFunc(c.frames, func(f frame) bool { return f.kind != Stored })
 }
 
 // Bases returns what the manifest says of the bases.
@@ -149,6 +148,7 @@ type small struct {
 	space    io.ReaderAt
 	decoders *decoders
 	index    *delta.Index
+	found    chan found // pages of the bases, to be indexed
 	encoder  *delta.Encoder
 	next     int64  // number of the next page
 	needs    []need // by page of the bases
@@ -241,8 +241,10 @@ func (s *small) encode(plain *encoder, data []byte) (func() encoded, error) {
 	news, copies := data, len(plan.Pages()) > 0
 	if copies {
 		news = plan.Literals()
+		s.index.Add(address, news)
+	} else {
+		s.encoder.AddMatched()
 	}
-	s.index.Add(address, news)
 	s.cache.Put(s.next, bytes.Clone(news))
 	s.add(int64(len(data)))
 	return func() encoded {

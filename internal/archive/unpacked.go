@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"airlock/internal/gunzip"
+	"airlock/internal/gzipexact"
 	"airlock/internal/manifest"
 )
 
@@ -34,7 +35,10 @@ func newBase(b manifest.Base, r *Reader, points *gunzip.Points) (base, error) {
 		if err != nil {
 			return base{}, err
 		}
-		all.list(u, newUnpacked(r, c, u.Size, points))
+		if r.shared[u] == nil {
+			r.shared[u] = newUnpacked(r, c, u.Size, points)
+		}
+		all.list(u, r.shared[u])
 	}
 	return all, nil
 }
@@ -53,15 +57,10 @@ func (b *base) pages() int64 { return b.starts[len(b.starts)-1] }
 // that copy nothing.
 func (r *Reader) gzipContent(d manifest.Digest) (*content, error) {
 	b, ok := r.index.find(d)
-	if !ok || b.kind != asItIs || !r.index.contents[b.content].plain() {
+	if !ok || b.kind != asItIs || !r.index.contents[b.content].isAlone() {
 		return nil, fmt.Errorf("%w: blob %s is not packed as it is", ErrMalformed, d)
 	}
 	return &r.index.contents[b.content], nil
-}
-
-// plain reports whether no frame of a content copies.
-func (c *content) plain() bool {
-	return !slices.ContainsFunc(c.frames, func(f frame) bool { return f.kind != Stored && f.kind != Zstd })
 }
 
 // bases is the bundles that one is based on, in the order in which their pages are numbered.
@@ -168,19 +167,18 @@ func (u *unpacked) page(number int64, way descent) ([]byte, error) {
 func (u *unpacked) read(number int64) ([]byte, error) {
 	at := number * FrameSize
 	length := min(FrameSize, u.size-at)
-	last := at+length == u.size
 	data := make([]byte, length, length+1)
 	into := data
-	if last {
-		into = data[:length+1]
+	if at+length == u.size {
+		into = data[:length+1] // there must be no such byte
 	}
 	n, err := u.file.ReadAt(into, at)
 	switch {
-	case errors.Is(err, gunzip.ErrMalformed):
+	case errors.Is(err, gzipexact.ErrNotGzip):
 		return nil, fmt.Errorf("%w: blob %s: %w", ErrMalformed, u.blob, err)
 	case err != nil && err != io.EOF:
 		return nil, err
-	case int64(n) != length || last != (err == io.EOF):
+	case int64(n) != length:
 		return nil, fmt.Errorf("%w: blob %s does not decompress to the %d bytes that are said", ErrMalformed, u.blob, u.size)
 	}
 	return data, nil

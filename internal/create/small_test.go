@@ -101,10 +101,15 @@ func flushed(t *testing.T, content []byte) []byte {
 func (g *generation) image(t *testing.T) *bundletest.Source {
 	t.Helper()
 	fixed := newGeneration(3 << 20).content
+	return imageOf(t, zip(t, 6, g.content), zip(t, 9, fixed), g.content[:1<<20],
+		append(zip(t, 1, g.content[5000:2<<20]), make([]byte, 100)...), zip(t, 6, nil))
+}
+
+// imageOf returns an image with these blobs as layers.
+func imageOf(t *testing.T, blobs ...[]byte) *bundletest.Source {
+	t.Helper()
 	var layers []v1.Layer
-	for _, data := range [][]byte{
-		zip(t, 6, g.content), zip(t, 9, fixed), g.content[:1<<20], append(zip(t, 1, g.content[5000:2<<20]), make([]byte, 100)...), zip(t, 6, nil),
-	} {
+	for _, data := range blobs {
 		layers = append(layers, static.NewLayer(data, types.OCILayer))
 	}
 	image, err := mutate.AppendLayers(empty.Image, layers...)

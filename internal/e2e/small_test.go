@@ -34,11 +34,13 @@ func TestSmallRelease(t *testing.T) {
 	m.create("go1", v1[2:])
 	m.create("go2", v2[2:], "--base", "go1")
 	m.create("same", v1, "--base", "v1")
+	m.create("fast", v1, "--pack", "fast")
+	m.create("v2fast", v2, "--base", "fast")
 	for _, c := range []struct {
 		bundle, base string
 		most         float64 // percent of the layers that the base lacks
 	}{
-		{"v1", "", 75}, {"v2", "v1", 13}, {"app", "v1", 4}, {"go2", "go1", 2},
+		{"v1", "", 75}, {"v2", "v1", 13}, {"app", "v1", 4}, {"go2", "go1", 2}, {"v2fast", "fast", 13},
 	} {
 		shipped, added := m.weigh(c.bundle, c.base)
 		share := 100 * float64(shipped) / float64(added)
@@ -50,6 +52,10 @@ func TestSmallRelease(t *testing.T) {
 	if shipped, added := m.weigh("same", "v1"); added != 0 || shipped >= 100_000 {
 		t.Errorf("nothing has changed, and %d bytes are shipped for %d of new layers", shipped, added)
 	}
+	onSmall, _ := m.weigh("v2", "v1")
+	if onFast, _ := m.weigh("v2fast", "fast"); onFast > onSmall*105/100 {
+		t.Errorf("on a base that is packed as it is %d bytes are shipped, on a small one %d", onFast, onSmall)
+	}
 	for _, one := range m.blobs("v1") {
 		if one.Size > 1<<20 && !strings.HasPrefix(one.Recipe, "gzip: ") {
 			t.Errorf("%+v: not rebuilt from its content", one)
@@ -60,10 +66,19 @@ func TestSmallRelease(t *testing.T) {
 	far := realtest.Registry(t)
 	m.run("unbundle", load("v1", "registry://"+far.Addr+"/far")...)
 	m.run("unbundle", append(load("v2", "registry://"+far.Addr+"/far"), "--base", "v1")...)
-	for _, ref := range append(v1, v2...) {
+	m.arrived(far, "far/", append(v1, v2...))
+	m.tool("fast", "tar", "-cf", "../fast.tar", ".")
+	m.run("unbundle", append(load("v2fast", "registry://"+far.Addr+"/fast"), "--base", "fast.tar")...)
+	m.arrived(far, "fast/", v2)
+}
+
+// arrived compares images in a registry with those they were made of.
+func (m *maker) arrived(far *realtest.RegistryServer, prefix string, refs []string) {
+	m.t.Helper()
+	for _, ref := range refs {
 		name := strings.TrimPrefix(ref, m.registry.Addr+"/")
-		if got, want := m.digest(far, "far/"+name), m.digest(m.registry, name); got != want {
-			t.Errorf("%s arrived as %s, left as %s", name, got, want)
+		if got, want := m.digest(far, prefix+name), m.digest(m.registry, name); got != want {
+			m.t.Errorf("%s arrived as %s, left as %s", prefix+name, got, want)
 		}
 	}
 }

@@ -1,3 +1,8 @@
+// Package gunzip reads what a gzip stream decompresses to from any offset on.
+//
+// A File keeps places of the stream while it reads, and goes on from the nearest
+// one. What a stream decompresses to is what gzipexact says: the content of its
+// members, up to the end or to what is no member.
 package gunzip
 
 import (
@@ -5,26 +10,29 @@ import (
 	"io"
 	"slices"
 	"sync"
+
+	"airlock/internal/gzipexact"
 )
 
-// Step is the distance in bytes of content at which a File keeps Points, as
+// Step is the distance in bytes of content at which a File keeps places, as
 // long as there is room for them.
 const Step = 2 << 20
 
-// Points is room for the points of several Files. Each takes 32 KiB. When they
-// become too many, only those at every second place that is left are kept, and so on:
-// the more content is read, the further is the way to any of it.
+// Points is room for the places of several Files. Each takes 32 KiB. When they
+// become too many, those at every second Step are dropped, then at every second
+// that is left, and so on: the more content is read, the further is the way to
+// any of it. What was read last is near all the same.
 type Points struct {
 	most int
 
 	mu    sync.Mutex
 	count int
-	every int64 // of content
+	every int64 // how many Steps are between two places that are kept for long
 	files []*File
 }
 
-// NewPoints returns room for so many points, at least one.
-func NewPoints(most int) *Points { return &Points{most: max(most, 1), every: Step} }
+// NewPoints returns room for so many places, at least one.
+func NewPoints(most int) *Points { return &Points{most: max(most, 1), every: 1} }
 
 // File reads the content of a gzip stream at any offset. It is safe for use by
 // several goroutines, one at a time of which reads.
@@ -32,7 +40,7 @@ type File struct {
 	stream io.ReaderAt
 	size   int64 // of the stream
 	points *Points
-	at     []*Point // by offset; guarded by points.mu
+	at     []*gzipexact.Place // by offset; guarded by points.mu
 
 	mu sync.Mutex // held while reading
 }
@@ -43,71 +51,81 @@ func NewFile(stream io.ReaderAt, size int64, points *Points) *File {
 }
 
 // ReadAt implements io.ReaderAt for the content. What lies between the nearest
-// Point and off is inflated first. That the content is wrong further on is not noticed.
+// place and off is inflated first. That the content is wrong further on is not
+// noticed. Errors but io.EOF are the stream's, or wrap gzipexact.ErrNotGzip.
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, errors.New("gunzip: negative offset")
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	z := f.nearest(off)
-	for z.offset < off {
-		if err := z.skip(min(off, untilStep(z.offset)) - z.offset); err != nil {
-			return 0, err
+	z, err := f.nearest(off)
+	if err != nil {
+		return 0, err
+	}
+	made := make([]byte, gzipexact.ReadSize)
+	read := 0
+	for read < len(p) {
+		at := z.Offset()
+		n, err := z.Read(made)
+		if skip := off + int64(read) - at; skip < int64(n) {
+			read += copy(p[read:], made[skip:n])
+		}
+		if err != nil && read < len(p) {
+			return read, err
 		}
 		f.keep(z)
 	}
-	n := 0
-	for n < len(p) {
-		part := min(int64(len(p)-n), untilStep(z.offset)-z.offset)
-		got, err := z.Read(p[n : n+int(part)])
-		if n += got; err != nil {
-			return n, err
-		}
-		f.keep(z)
-	}
-	return n, nil
+	return read, nil
 }
 
-// untilStep returns the next place of a Point.
-func untilStep(offset int64) int64 { return (offset/Step + 1) * Step }
-
-// nearest returns an Inflater at off or before.
-func (f *File) nearest(off int64) *Inflater {
+// nearest returns a Reader at off or before.
+func (f *File) nearest(off int64) (*gzipexact.Reader, error) {
 	f.points.mu.Lock()
-	i, found := f.find(off)
+	i, found := slices.BinarySearchFunc(f.at, off, func(p *gzipexact.Place, off int64) int { return int(min(max(p.Offset()-off, -1), 1)) })
 	if !found {
 		i--
 	}
-	var from *Point
+	var from *gzipexact.Place
 	if i >= 0 {
 		from = f.at[i]
 	}
 	f.points.mu.Unlock()
 	if from == nil {
-		return New(f.stream, f.size)
+		return gzipexact.NewReader(io.NewSectionReader(f.stream, 0, f.size)), nil
 	}
-	return Resume(f.stream, f.size, from)
+	return gzipexact.Resume(f.stream, f.size, from)
 }
 
-func (f *File) find(off int64) (int, bool) {
-	return slices.BinarySearchFunc(f.at, off, func(p *Point, off int64) int { return int(min(max(p.offset-off, -1), 1)) })
+// before returns which Step a place is kept for: the next one, if the way to it is
+// so short that no Read is certain to end nearer. False: it is not kept.
+func before(offset int64) (int64, bool) {
+	step := (offset + gzipexact.ReadSize) / Step
+	return step, step > 0 && offset <= step*Step
 }
 
-// keep keeps where z stands, if it is a place of a Point.
-func (f *File) keep(z *Inflater) {
-	if z.offset%Step != 0 {
+// keep keeps where z stands, if it is a place just before a Step.
+func (f *File) keep(z *gzipexact.Reader) {
+	step, ok := before(z.Offset())
+	if !ok {
 		return
 	}
 	s := f.points
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, found := f.find(z.offset)
-	if found {
+	i, found := slices.BinarySearchFunc(f.at, step, func(p *gzipexact.Place, step int64) int {
+		of, _ := before(p.Offset())
+		return int(of - step)
+	})
+	if found && f.at[i].Offset() >= z.Offset() {
 		return
 	}
-	p := z.Point()
+	p := z.Place()
 	if p == nil {
+		return
+	}
+	if found {
+		f.at[i] = p
 		return
 	}
 	if len(f.at) == 0 {
@@ -119,12 +137,15 @@ func (f *File) keep(z *Inflater) {
 	}
 }
 
-// thin drops points until there is room for a quarter of them again.
+// thin drops places until there is room for a quarter of them again.
 func (s *Points) thin() {
 	for {
 		s.count = 0
 		s.files = slices.DeleteFunc(s.files, func(f *File) bool {
-			f.at = slices.DeleteFunc(f.at, func(p *Point) bool { return p.offset%s.every != 0 })
+			f.at = slices.DeleteFunc(f.at, func(p *gzipexact.Place) bool {
+				step, _ := before(p.Offset())
+				return step%s.every != 0
+			})
 			s.count += len(f.at)
 			return len(f.at) == 0
 		})

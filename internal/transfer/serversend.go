@@ -218,7 +218,8 @@ func (p *part) commit(name string) error {
 }
 
 // Create returns a writer of the file of that name. The bytes travel under
-// another name; Close makes them durable where the server can and renames. A
+// another name; Close makes them durable where the server can and renames, and
+// a method Abandon, which may be called instead, removes them. A
 // connection that is lost is an error here: use Send for what must survive it.
 func (s *Server) Create(name string) (io.WriteCloser, error) {
 	if err := CheckName(name); err != nil {
@@ -278,4 +279,18 @@ func (w *stream) Close() error {
 	}
 	w.err = fs.ErrClosed
 	return err
+}
+
+// Abandon ends the file without giving it its name, and removes what has
+// arrived of it if that can be done.
+func (w *stream) Abandon() {
+	if errors.Is(w.err, fs.ErrClosed) {
+		return
+	}
+	w.err = fs.ErrClosed
+	_ = w.pipe.finish(w.err)
+	if p, ok := w.u.(*part); ok {
+		_ = p.l.do(func() error { return p.l.sftp.Remove(p.s.path(p.name)) })
+	}
+	w.u.Close()
 }

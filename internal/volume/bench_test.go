@@ -12,7 +12,7 @@ import (
 // on the way, and behind.
 func BenchmarkParity(b *testing.B) {
 	const size = 256 * block
-	space := pattern(block)
+	space := pattern(64 * block)
 	for _, c := range []struct {
 		name     string
 		percent  int
@@ -29,7 +29,7 @@ func BenchmarkParity(b *testing.B) {
 				} else if c.percent > 0 {
 					w.KeepChecks()
 				}
-				for range size / block {
+				for range size / len(space) {
 					_, err := w.Write(space)
 					must(b, err)
 				}
@@ -43,7 +43,7 @@ func BenchmarkParity(b *testing.B) {
 	}
 }
 
-// repeated is a place that reads as one block again and again.
+// repeated is a place that reads as the same bytes again and again.
 type repeated struct {
 	zeros
 	space []byte
@@ -51,4 +51,6 @@ type repeated struct {
 
 func (r *repeated) Open(string) (io.ReaderAt, error) { return r, nil }
 
-func (r *repeated) ReadAt(p []byte, _ int64) (int, error) { return copy(p, r.space), nil }
+func (r *repeated) ReadAt(p []byte, off int64) (int, error) {
+	return copy(p, r.space[off%int64(len(r.space)):]), nil
+}

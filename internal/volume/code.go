@@ -3,6 +3,7 @@ package volume
 import (
 	"crypto/subtle"
 	"fmt"
+	"slices"
 
 	"github.com/klauspost/reedsolomon"
 
@@ -67,7 +68,7 @@ type sums struct {
 const slice = 32 << 10
 
 func (c *code) newSums() *sums {
-	s := &sums{code: c, part: make([]byte, c.parity*slice)}
+	s := &sums{code: c, part: c.newPart()}
 	for range c.parity {
 		s.parity = append(s.parity, make([]byte, manifest.BlockSize))
 	}
@@ -131,7 +132,6 @@ func (s *sums) without(row int) { s.held[row%s.code.run] = nil }
 
 // flush brings parity up to date with what was added.
 func (s *sums) flush() error {
-	m := s.code.multiply[s.run]
 	rows := min(s.code.run, s.code.data-s.run*s.code.run)
 	added := 0
 	for i, h := range s.held[:rows] {
@@ -145,7 +145,7 @@ func (s *sums) flush() error {
 		s.held[i] = s.zero // what is missing counts as zeros
 	}
 	if added > 0 {
-		if err := s.encode(m, rows); err != nil {
+		if err := s.encode(rows); err != nil {
 			return err
 		}
 	}
@@ -156,22 +156,38 @@ func (s *sums) flush() error {
 	return nil
 }
 
-// encode adds what rows blocks that are held give to the parity.
-func (s *sums) encode(m reedsolomon.Encoder, rows int) error {
-	shards := make([][]byte, rows+s.code.parity)
-	for i := range s.code.parity {
-		shards[rows+i] = s.part[i*slice : (i+1)*slice]
-	}
+// encode adds what the blocks that are held give to the parity.
+func (s *sums) encode(rows int) error {
+	data, parity := make([][]byte, rows), make([][]byte, s.code.parity)
 	for at := 0; at < manifest.BlockSize; at += slice {
-		for i := range rows {
-			shards[i] = s.held[i][at : at+slice]
+		for i := range data {
+			data[i] = s.held[i][at : at+slice]
 		}
-		if err := m.Encode(shards); err != nil {
-			return fmt.Errorf("computing parity: %w", err)
+		for i := range parity {
+			parity[i] = s.parity[i][at : at+slice]
 		}
-		for i, p := range s.parity {
-			subtle.XORBytes(p[at:at+slice], p[at:at+slice], shards[rows+i])
+		if err := s.code.add(s.run, data, parity, s.part); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// newPart returns what add takes as scratch.
+func (c *code) newPart() []byte { return make([]byte, c.parity*slice) }
+
+// add adds what a slice of each of a run's data blocks gives to the same slice
+// of the parity blocks. It overwrites part.
+func (c *code) add(run int, data, parity [][]byte, part []byte) error {
+	shards := slices.Clone(data)
+	for i := range parity {
+		shards = append(shards, part[i*slice:(i+1)*slice])
+	}
+	if err := c.multiply[run].Encode(shards); err != nil {
+		return fmt.Errorf("computing parity: %w", err)
+	}
+	for i, p := range parity {
+		subtle.XORBytes(p, p, shards[len(data)+i])
 	}
 	return nil
 }

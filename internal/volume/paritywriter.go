@@ -85,6 +85,9 @@ const streamFile = 8 << 20
 // streamRun is how many data blocks of a stripe are coded together on the way.
 const streamRun = longRun
 
+// spareRun is streamRun where a stripe has a block of every volume.
+const spareRun = 1
+
 // StreamVolume returns the largest size of volumes for which Writer.Protect
 // can compute spare volumes, as it has them in memory.
 func (p Protection) StreamVolume() int64 {
@@ -96,19 +99,14 @@ func (p Protection) StreamVolume() int64 {
 // anything is written; the space will have at most size bytes. Whoever can read
 // back what was written gets parity against longer bursts from Set.Protect.
 func (w *Writer) Protect(p Protection, size int64) error {
-	blocks, run := max(BlocksPer(size), 1), int64(streamRun)
-	most := bounds{rows: mostParity}
-	if p.Spare > 0 {
-		run = 1
-		most.rows = streamBlocks/BlocksPer(w.layout.Size) - run
-		if most.rows < p.parityOf(1) {
-			return fmt.Errorf("spare volumes of %d bytes do not fit in memory on the way, at most %d", w.layout.Size, p.StreamVolume())
-		}
-	} else {
-		most.stripes = streamBlocks / (p.parityOf(p.longest(manifest.MaxStripe, mostParity)) + run)
+	plan, run := p.planStream(max(BlocksPer(size), 1), w.layout), streamRun
+	if plan == nil {
+		return fmt.Errorf("spare volumes of %d bytes do not fit in memory on the way, at most %d", w.layout.Size, p.StreamVolume())
 	}
-	plan := p.plan(blocks, w.layout, most)
-	coder, err := newCode(plan, int(run))
+	if p.Spare > 0 {
+		run = spareRun
+	}
+	coder, err := newCode(plan, run)
 	if err != nil {
 		return err
 	}

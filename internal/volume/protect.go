@@ -3,12 +3,10 @@ package volume
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"golang.org/x/sync/errgroup"
 
-	"airlock/internal/manifest"
 	"airlock/internal/progress"
 )
 
@@ -21,8 +19,8 @@ type Place interface {
 	Open(name string) (io.ReaderAt, error)
 }
 
-// stripesAtOnce bounds the memory that Set.Protect takes: each takes its
-// parity and longRun blocks of data, 20 MiB (26 with spare volumes).
+// stripesAtOnce bounds the memory that Set.Protect takes: each takes its parity,
+// 10 MiB (16 with spare volumes), and a slice of each block of a run.
 const stripesAtOnce = 3
 
 // Protect adds parity to volumes that have been written, and completes the set
@@ -36,7 +34,7 @@ func (set *Set) Protect(ctx context.Context, layout Layout, p Protection, at Pla
 	if int64(len(set.checks)) != BlocksPer(size) {
 		return errors.New("parity needs the checks of what was written, which were not kept")
 	}
-	set.Parity = p.plan(BlocksPer(size), layout, bounds{BlocksPer(layout.Size), manifest.MaxStripeParity})
+	set.Parity = p.planBehind(BlocksPer(size), layout)
 	coder, err := newCode(set.Parity, longRun)
 	if err != nil {
 		return err
@@ -48,7 +46,7 @@ func (set *Set) Protect(ctx context.Context, layout Layout, p Protection, at Pla
 	defer run.task.Done()
 	defer run.close()
 	for range min(stripesAtOnce, set.Parity.Stripes) {
-		run.sums = append(run.sums, coder.newSums())
+		run.columns = append(run.columns, newColumn(run))
 	}
 	return run.run(ctx)
 }
@@ -61,7 +59,7 @@ type protecting struct {
 	size    int64 // bytes of the space
 	code    *code
 	stripes stripes
-	sums    []*sums
+	columns []*column
 	task    progress.Task
 	volumes []io.ReaderAt
 	files   []*parityFile // of the group: one for every row
@@ -103,11 +101,8 @@ func (p *protecting) group(ctx context.Context, first stripe) error {
 		}
 		p.files = append(p.files, f)
 	}
-	end := first + stripe(p.stripes.Stripes)
-	for s := first; s < end; s += stripe(len(p.sums)) {
-		if err := p.some(ctx, s, min(s+stripe(len(p.sums)), end)); err != nil {
-			return err
-		}
+	if err := p.sum(ctx, first, first+stripe(p.stripes.Stripes)); err != nil {
+		return err
 	}
 	for len(p.files) > 0 {
 		f := p.files[0]
@@ -119,57 +114,38 @@ func (p *protecting) group(ctx context.Context, first stripe) error {
 	return nil
 }
 
-// some writes the parity of a few stripes, computed side by side.
-func (p *protecting) some(ctx context.Context, from, to stripe) error {
+// sum computes the parity of stripes side by side, and writes it in their order.
+func (p *protecting) sum(ctx context.Context, from, to stripe) error {
+	step := stripe(len(p.columns))
 	group, ctx := errgroup.WithContext(ctx)
-	for s := from; s < to; s++ {
-		group.Go(func() error { return p.sum(ctx, s, p.sums[s-from]) })
+	for i, c := range p.columns {
+		group.Go(func() error {
+			for s := from + stripe(i); s < to; s += step {
+				if err := c.turn(ctx, c.free, c.full, func() error { return c.sum(ctx, s) }); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	for row, f := range p.files {
+	group.Go(func() error {
 		for s := from; s < to; s++ {
-			if err := f.write(p.sums[s-from].parity[row]); err != nil {
+			c := p.columns[(s-from)%step]
+			if err := c.turn(ctx, c.full, c.free, func() error { return p.write(c) }); err != nil {
 				return err
 			}
 		}
-	}
-	return nil
+		return nil
+	})
+	return group.Wait()
 }
 
-// sum adds up a stripe.
-func (p *protecting) sum(ctx context.Context, s stripe, to *sums) error {
-	to.reset()
-	for row, number := range p.stripes.data(s) {
-		if err := ctx.Err(); err != nil {
+// write writes a stripe's parity, a block to each file.
+func (p *protecting) write(c *column) error {
+	for row, f := range p.files {
+		if err := f.write(c.parity[row]); err != nil {
 			return err
 		}
-		data, err := to.slot(row, int(min(manifest.BlockSize, p.size-number*manifest.BlockSize)))
-		if err == nil {
-			err = p.read(number, data)
-		}
-		if err != nil {
-			return err
-		}
-		p.task.Add(int64(len(data)))
-	}
-	return to.flush()
-}
-
-// read reads a block of the space.
-func (p *protecting) read(number int64, data []byte) error {
-	per := p.set.Volumes[0].Size // every volume but the last has it
-	if len(p.volumes) == 1 {
-		per = p.size
-	}
-	off := number * manifest.BlockSize
-	v := int(off / per)
-	if n, err := p.volumes[v].ReadAt(data, off%per); n < len(data) {
-		return fmt.Errorf("reading back %s: %w", p.set.Volumes[v].Name, err)
-	}
-	if check(data) != p.set.checks[number] {
-		return fmt.Errorf("%w: block %d of volume %s is read back otherwise than it was written", ErrDamaged, off%per/manifest.BlockSize, p.set.Volumes[v].Name)
 	}
 	return nil
 }

@@ -67,15 +67,40 @@ func (p Protection) parityOf(data int64) int64 {
 
 func ceil(a, b int64) int64 { return (a + b - 1) / b }
 
-// MaxParity returns about how many bytes parity takes over a space of at most
-// size bytes, and rather more than less.
+// MaxParity returns an upper bound of the bytes that parity takes over a space
+// of at most size bytes, whichever way it is computed. It is a sixteenth more
+// than such a space takes: one that is a little smaller may have one stripe
+// more, or shorter ones with as many parity blocks.
 func (p Protection) MaxParity(size int64, layout Layout) int64 {
-	if !p.Any() {
+	if !p.Any() || size <= 0 {
 		return 0
 	}
-	blocks := BlocksPer(size) + 1
-	total := p.plan(blocks, layout, bounds{blocks, manifest.MaxStripeParity}).Total(blocks) * manifest.BlockSize
-	return total + total/8 + 32*manifest.BlockSize
+	blocks := BlocksPer(size)
+	most := int64(0)
+	for _, plan := range []*manifest.Parity{p.planBehind(blocks, layout), p.planStream(blocks, layout)} {
+		if plan != nil {
+			most = max(most, plan.Total(blocks))
+		}
+	}
+	return (most + most/16) * manifest.BlockSize
+}
+
+// planBehind is the plan of Set.Protect.
+func (p Protection) planBehind(blocks int64, layout Layout) *manifest.Parity {
+	return p.plan(blocks, layout, bounds{BlocksPer(layout.Size), manifest.MaxStripeParity})
+}
+
+// planStream is the plan of Writer.Protect, nil if its memory cannot hold one.
+func (p Protection) planStream(blocks int64, layout Layout) *manifest.Parity {
+	if p.Spare == 0 {
+		stripes := streamBlocks / (p.parityOf(p.longest(manifest.MaxStripe, mostParity)) + streamRun)
+		return p.plan(blocks, layout, bounds{stripes, mostParity})
+	}
+	rows := streamBlocks/BlocksPer(layout.Size) - spareRun
+	if rows < p.parityOf(1) {
+		return nil
+	}
+	return p.plan(blocks, layout, bounds{rows: rows})
 }
 
 // stripes says which blocks belong together. Blocks are numbered as in

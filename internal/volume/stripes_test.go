@@ -90,6 +90,33 @@ func checkVolumes(t *testing.T, l stripes, layout Layout) {
 	}
 }
 
+// TestMaxParity holds that the bound holds for every size up to it, whichever
+// way parity is computed, and is not far from what is taken.
+func TestMaxParity(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 10))
+	for range 300 {
+		p := Protection{Percent: random.IntN(101), Spare: max(random.IntN(2*MaxSpare)-MaxSpare, 0)}
+		if !p.Any() {
+			p.Percent = 5
+		}
+		layout := Layout{Size: (1 + random.Int64N(40)) * manifest.BlockSize}
+		blocks := 1 + random.Int64N(3000)
+		most, near := p.MaxParity(blocks*manifest.BlockSize, layout)/manifest.BlockSize, int64(0)
+		for n := int64(1); n <= blocks; n++ {
+			for _, plan := range []*manifest.Parity{p.planBehind(n, layout), p.planStream(n, layout)} {
+				if plan != nil && plan.Total(n) > most {
+					t.Fatalf("%+v of %d blocks in volumes of %d bytes: %d blocks, at most %d were told of for %d", p, n, layout.Size, plan.Total(n), most, blocks)
+				} else if plan != nil && n == blocks {
+					near = max(near, plan.Total(n))
+				}
+			}
+		}
+		if most > near+near/16 {
+			t.Errorf("%+v of %d blocks in volumes of %d bytes: %d blocks, and %d were told of", p, blocks, layout.Size, near, most)
+		}
+	}
+}
+
 // TestInvert holds that what invert makes is the inverse, of any part of the
 // matrix that can come up.
 func TestInvert(t *testing.T) {
