@@ -311,6 +311,12 @@ func (r *Reader) OpenContent(d manifest.Digest) (io.ReadCloser, int64, bool) {
 	return r.content(c), c.size, true
 }
 
+// Rebuilt reports whether a blob is rebuilt from a content by a recipe.
+func (r *Reader) Rebuilt(d manifest.Digest) bool {
+	b, ok := r.index.find(d)
+	return ok && b.kind == gzip
+}
+
 // content returns a content's bytes, proven by its digest.
 func (r *Reader) content(c *content) io.ReadCloser {
 	if c.isPlain() {

@@ -181,6 +181,11 @@ func (w *writer) holds(ctx context.Context, blob oci.Descriptor, doubted bool) (
 }
 
 func (w *writer) blob(ctx context.Context, blob oci.Descriptor, task progress.Task) error {
+	done, err := w.release.Turn(ctx, blob)
+	if err != nil {
+		return err
+	}
+	defer done()
 	r, err := w.release.Open(blob)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 
 	"airlock/internal/archive"
@@ -28,6 +29,7 @@ type Release struct {
 	Manifest *manifest.Manifest
 	Images   []Image
 	blobs    *archive.Reader
+	turns    chan struct{} // of those who read rebuilt blobs
 }
 
 // Image is one image of a release with all its documents.
@@ -43,7 +45,7 @@ type Image struct {
 // NewRelease reads the documents of every image from the bundle and checks
 // them against the manifest. Errors wrap ErrRejected or the archive's own.
 func NewRelease(ctx context.Context, blobs *archive.Reader) (*Release, error) {
-	r := &Release{Manifest: blobs.Manifest(), blobs: blobs}
+	r := &Release{Manifest: blobs.Manifest(), blobs: blobs, turns: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2))}
 	for i := range r.Manifest.Images {
 		listed := &r.Manifest.Images[i]
 		image, err := r.image(ctx, listed)
@@ -147,6 +149,26 @@ func (r *Release) Open(d oci.Descriptor) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("%w: blob %s with %d bytes is not in the bundle", ErrRejected, d.Digest, d.Size)
 	}
 	return r.blobs.Open(d.Digest)
+}
+
+// Turn waits, as long as ctx lasts, until a blob may be read by one of several
+// goroutines that read side by side; done is to be called when it was. Few are rebuilt at a time:
+// several cores work on each, and the more there are the more often the pages
+// that they copy from are dropped and decoded again.
+func (r *Release) Turn(ctx context.Context, d oci.Descriptor) (done func(), err error) {
+	if !r.blobs.Rebuilt(d.Digest) {
+		return func() {}, nil
+	}
+	select {
+	case r.turns <- struct{}{}:
+	default:
+		select {
+		case r.turns <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return func() { <-r.turns }, nil
 }
 
 // ReadAt fills p with a blob's bytes from offset off, proven by the blocks

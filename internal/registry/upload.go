@@ -85,7 +85,14 @@ func (d *Destination) uploadAll(ctx context.Context, r *load.Release, targets []
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(d.client.options.Parallel)
 	for _, blob := range blobs {
-		group.Go(func() error { return u.place(ctx, blob, targets) })
+		group.Go(func() error {
+			done, err := r.Turn(ctx, blob)
+			if err != nil {
+				return err
+			}
+			defer done()
+			return u.place(ctx, blob, targets)
+		})
 	}
 	return group.Wait()
 }
