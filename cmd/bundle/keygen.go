@@ -33,10 +33,18 @@ that line again for a key that is there.`,
   bundle keygen --show > ana.allowed_signers`,
 		Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if show {
-				return showKey(cmd, env, path, as)
+			path, err := keyPath(path)
+			if err != nil {
+				return err
 			}
-			return keygen(cmd, env, path, as, encrypt)
+			principal, err := principal(as)
+			if err != nil {
+				return err
+			}
+			if show {
+				return showKey(cmd, env, path, principal)
+			}
+			return keygen(cmd, env, path, principal, encrypt)
 		},
 	}
 	cmd.Flags().StringVar(&path, "key", "", "`FILE` to write the key to (default "+defaultKeyForHelp+")")
@@ -48,15 +56,7 @@ that line again for a key that is there.`,
 }
 
 // showKey prints the line that makes the isolated side trust a key that is there.
-func showKey(cmd *cobra.Command, env *cli.Env, path, as string) error {
-	path, err := keyPath(path)
-	if err != nil {
-		return err
-	}
-	principal, err := principal(as)
-	if err != nil {
-		return err
-	}
+func showKey(cmd *cobra.Command, env *cli.Env, path, principal string) error {
 	public, err := trust.PublicKeyOf(path, func(prompt string) ([]byte, error) { return commands.AskSecret(cmd.Context(), env, prompt) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return cli.Hint(err, "make a key with `bundle keygen`, or name yours: --key FILE")
@@ -77,17 +77,11 @@ func printLine(cmd *cobra.Command, env *cli.Env, principal string, public ssh.Pu
 	return err
 }
 
-func keygen(cmd *cobra.Command, env *cli.Env, path, as string, encrypt bool) error {
-	path, err := keyPath(path)
-	if err != nil {
-		return err
-	}
-	principal, err := principal(as)
-	if err != nil {
-		return err
-	}
+// keygen makes a key, and prints the line that makes the isolated side trust it.
+func keygen(cmd *cobra.Command, env *cli.Env, path, principal string, encrypt bool) error {
 	var passphrase []byte
 	if encrypt {
+		var err error
 		if passphrase, err = newPassphrase(cmd.Context(), env); err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"runtime/debug"
 	"time"
@@ -29,7 +28,7 @@ func (p *packing) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&p.mode, "pack", "", "`HOW`: fast, small, or auto for what arrives sooner (default: fast; with --link or --base, auto)")
 	f.StringVar(&p.link, "link", "", "`RATE` of the slowest part of the journey, such as 10MB/s, for --pack auto (default 30MB/s)")
-	f.StringSliceVar(&p.bases, "base", nil, "`BUNDLE` that the far side has: a path, or a name of bundle history; what it holds is not packed again")
+	f.StringSliceVar(&p.bases, "base", nil, "`BUNDLE` that the far side has: a path (of each stick, if it is spread over several), or a name of bundle history; what it holds is not packed again")
 	p.trusted.Add(cmd)
 }
 
@@ -102,29 +101,24 @@ func (p *packing) open(env *cli.Env) ([]*archive.Reader, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	var files []fs.FS
-	var closers []io.Closer
-	closeAll := func() {
-		for _, c := range closers {
-			c.Close()
-		}
-	}
-	for _, path := range paths {
-		f, err := media.Open(path)
-		if err != nil {
-			closeAll()
-			return nil, nil, err
-		}
-		files, closers = append(files, f), append(closers, f)
+	bundles, err := media.OpenAll(paths)
+	if err != nil {
+		return nil, nil, err
 	}
 	var readers []*archive.Reader
-	for _, f := range files {
-		r, err := openBase(f, files, allowed, env.Now())
+	closeAll := func() {
+		for _, r := range readers {
+			r.Close()
+		}
+		bundles.Close()
+	}
+	for _, files := range bundles {
+		r, err := openBase(files, bundles.Files(), allowed, env.Now())
 		if err != nil {
 			closeAll()
 			return nil, nil, err
 		}
-		readers, closers = append(readers, r), append(closers, r)
+		readers = append(readers, r)
 	}
 	return readers, closeAll, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -63,7 +62,7 @@ A name that stands for another image there moves only with --retag.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&l.to, "to", "", "`DESTINATION`: docker, registry://HOST[/PREFIX] or oci:DIR")
-	f.StringSliceVar(&l.bases, "base", nil, "`BUNDLE` that this one is based on; repeat it for several")
+	f.StringSliceVar(&l.bases, "base", nil, "`BUNDLE` that this one is based on; repeat it for several, and for each stick of one")
 	f.BoolVar(&l.retag, "retag", false, "let names move from other images that they stand for there")
 	f.BoolVar(&l.dryRun, "dry-run", false, "say what would be read, written and named, and change nothing")
 	f.StringVar(&l.dockerHost, "docker-host", "", "`URL` of the Docker Engine (default: $DOCKER_HOST or the local socket)")
@@ -97,12 +96,12 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
 	if err := files.Complete(cmd.Context(), env, open); err != nil {
 		return err
 	}
-	bases, closeBases, err := openBases(l.bases)
+	bases, err := media.OpenAll(l.bases)
 	if err != nil {
 		return err
 	}
-	defer closeBases()
-	blobs, err := archive.OpenOn(files, bases, allowed, env.Now())
+	defer bases.Close()
+	blobs, err := archive.OpenOn(files, bases.Files(), allowed, env.Now())
 	if err != nil {
 		return files.Explain(err, "load")
 	}
@@ -121,26 +120,6 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
 	}
 	commands.NoteRepairs(env, blobs.Space(), paths[0])
 	return l.tell(cmd, env, result, blobs)
-}
-
-// openBases opens the folders and files of bases, and returns what closes them.
-func openBases(paths []string) ([]fs.FS, func(), error) {
-	var all []fs.FS
-	var opened []io.Closer
-	closeAll := func() {
-		for _, c := range opened {
-			c.Close()
-		}
-	}
-	for _, path := range paths {
-		files, err := media.Open(path)
-		if err != nil {
-			closeAll()
-			return nil, nil, err
-		}
-		all, opened = append(all, files), append(opened, files)
-	}
-	return all, closeAll, nil
 }
 
 // destination opens what --to names.

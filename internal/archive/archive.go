@@ -10,7 +10,12 @@
 // blob again before it hands out its last byte.
 package archive
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+
+	"airlock/internal/manifest"
+)
 
 // ErrMalformed is wrapped where a space's index or a frame is not what the
 // format allows. Only a signer can cause it.
@@ -18,3 +23,13 @@ var ErrMalformed = errors.New("malformed archive")
 
 // ErrMismatch is wrapped where bytes do not have the digest that names them.
 var ErrMismatch = errors.New("wrong bytes")
+
+// OtherBytesError says that the bytes that were given for a blob have another
+// digest. It wraps ErrMismatch.
+type OtherBytesError struct{ Digest, Got manifest.Digest }
+
+func (e *OtherBytesError) Error() string {
+	return fmt.Sprintf("%s: %s: they have %s", e.Digest, ErrMismatch, e.Got)
+}
+
+func (e *OtherBytesError) Unwrap() error { return ErrMismatch }

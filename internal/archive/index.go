@@ -9,6 +9,7 @@ import (
 
 	"airlock/internal/gzipexact"
 	"airlock/internal/manifest"
+	"airlock/internal/twosum"
 )
 
 // Limits of an index (FORMAT.md, "Limits").
@@ -16,6 +17,13 @@ const (
 	MaxIndex  = 256 << 20 // bytes
 	FrameSize = 2 << 20   // bytes of content in each frame of a content but its last
 )
+
+// contentAlign is what every content's first byte stands at a multiple of, as
+// blocks and volumes do: so the hashes of all three can be taken in one pass.
+const contentAlign = twosum.BlockSize
+
+// aligned returns where a content begins that comes after offset.
+func aligned(offset int64) int64 { return (offset + contentAlign - 1) / contentAlign * contentAlign }
 
 const indexMagic = "airlock-index-v1\n"
 
@@ -50,6 +58,16 @@ type content struct {
 // frameCount returns how many frames a content of size bytes has.
 func frameCount(size int64) int64 { return (size + FrameSize - 1) / FrameSize }
 
+// isPlain says that the content's bytes stand in the space as they are.
+func (c *content) isPlain() bool {
+	return len(c.frames) > 0 && !slices.ContainsFunc(c.frames, func(f frame) bool { return f.kind != Stored })
+}
+
+// isAlone says that no frame of the content copies.
+func (c *content) isAlone() bool {
+	return !slices.ContainsFunc(c.frames, func(f frame) bool { return f.kind != Stored && f.kind != Zstd })
+}
+
 // frameLength returns how many bytes of content frame i holds.
 func (c *content) frameLength(i int) int64 { return min(FrameSize, c.size-int64(i)*FrameSize) }
 
@@ -62,17 +80,49 @@ const (
 	gzip   recipeKind = 1 // the content, compressed as a gzipexact.Recipe says
 )
 
+// Reason says why a blob that decompresses is packed as it is.
+type Reason byte
+
+// The reasons of this version. In the index, a reason but Untried is a recipe
+// kind of its own.
+const (
+	Untried   Reason = 0 // nothing else was tried
+	NoEncoder Reason = 1 // no known encoder makes these bytes of what they decompress to
+	TooSlow   Reason = 2 // making it smaller, and making it again, would have taken longer than it saves on the way
+)
+
+// afterGzip is what a reason is added to, to make a recipe kind.
+const afterGzip = byte(gzip)
+
 // blob is a named run of bytes that is rebuilt from a content.
 type blob struct {
 	digest  manifest.Digest
 	kind    recipeKind
+	why     Reason // of asItIs
 	content int    // in index.contents
 	size    int64  // of gzip: bytes of the blob
 	recipe  []byte // of gzip
 }
 
+// recipeByte is the recipe's kind as it stands in the index.
+func (b *blob) recipeByte() byte {
+	if b.why != Untried {
+		return afterGzip + byte(b.why)
+	}
+	return byte(b.kind)
+}
+
+// setRecipe is the inverse of recipeByte.
+func (b *blob) setRecipe(kind byte) {
+	b.kind = recipeKind(kind)
+	if kind > afterGzip && kind <= afterGzip+byte(TooSlow) {
+		b.kind, b.why = asItIs, Reason(kind-afterGzip)
+	}
+}
+
 // index lists all that the space holds. Frames stand in the space in the order
-// of the contents, without gaps, from offset 0 to the index itself.
+// of the contents, from offset 0 to the index itself, each content's first
+// aligned and no other gaps between them.
 type index struct {
 	contents []content
 	blobs    []blob // by digest
@@ -113,7 +163,7 @@ func (x *index) marshal() []byte {
 	b = binary.AppendUvarint(b, uint64(len(x.blobs)))
 	for _, blob := range x.blobs {
 		b = append(b, blob.digest[:]...)
-		b = append(b, byte(blob.kind))
+		b = append(b, blob.recipeByte())
 		b = binary.AppendUvarint(b, uint64(blob.content))
 		if blob.kind == gzip {
 			b = binary.AppendUvarint(b, uint64(blob.size))
@@ -256,6 +306,9 @@ func (p *parser) content(first int64) content {
 	c := content{digest: p.digest(), size: p.number(manifest.MaxSpace), first: first}
 	n := p.fits(frameCount(c.size), minFrame)
 	c.frames = make([]frame, 0, n)
+	if n > 0 {
+		p.offset = aligned(p.offset)
+	}
 	for i := range int(n) {
 		f := p.frame(c.frameLength(i))
 		if p.err != nil {
@@ -291,7 +344,8 @@ func (p *parser) frame(length int64) frame {
 }
 
 func (p *parser) blob(x *index) blob {
-	b := blob{digest: p.digest(), kind: recipeKind(p.take(1)[0])}
+	b := blob{digest: p.digest()}
+	b.setRecipe(p.take(1)[0])
 	n := p.number(manifest.MaxSpace)
 	if p.err == nil && n >= int64(len(x.contents)) {
 		p.fail("blob %s comes from content %d of %d", b.digest, n, len(x.contents))

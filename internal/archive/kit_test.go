@@ -35,6 +35,8 @@ type kit struct {
 	volumeSize int   // zero: one volume
 	cutAt      []int // sizes of the first volumes, if they are to be uneven
 	readme     string
+	dense      bool             // no gaps between contents
+	gap        byte             // what they are of
 	parity     *manifest.Parity // its figures; files are computed
 
 	raw      []byte // a whole space, instead of contents
@@ -176,7 +178,8 @@ func compress(t testing.TB, data []byte, more ...zstd.EOption) []byte {
 	return e.EncodeAll(data, nil)
 }
 
-// space returns the frames one behind the other, and the index.
+// space returns the frames one behind the other, each content's first at a
+// multiple of 64, and the index.
 func (k *kit) space() (frames, index []byte) {
 	index = append(index, "airlock-index-v1\n"...)
 	index = binary.AppendUvarint(index, uint64(len(k.contents)))
@@ -184,6 +187,9 @@ func (k *kit) space() (frames, index []byte) {
 		k.keepBlobs()
 	}
 	for _, c := range k.contents {
+		for !k.dense && len(c.frames) > 0 && len(frames)%64 > 0 {
+			frames = append(frames, k.gap)
+		}
 		index = append(index, c.digest[:]...)
 		index = binary.AppendUvarint(index, c.size)
 		for _, f := range c.frames {

@@ -86,6 +86,7 @@ func literal(n int) func(testing.TB, *kit) {
 
 func copyVectors() []maker {
 	plain := func(*kit, *frameSpec) {}
+	same := func(all []manifest.Unpacked) []manifest.Unpacked { return all }
 	change := func(at int, to byte) func(testing.TB, *kit) {
 		return different(func(b []byte) []byte { b[at] = to; return b })
 	}
@@ -131,6 +132,28 @@ func copyVectors() []maker {
 			k.keepBlobs()
 			k.contents[goldenStored].frames[0] = frameSpec{kind: 3, page: 6}
 		}},
+		{"base_missing_unpacked", "base", "shop 0.9", "a page that is a copy of the last one that a base's blobs unpack to, and the base is not there", onUnpacked(8, same)},
+		{"base_pages_unpacked", "index", "does not come before it", "a page beyond those that a base's blobs unpack to", onUnpacked(5+4+1, same)},
+		{"unpacked_out_of_order", "manifest", "out of order", "unpacked blobs in another order", onUnpacked(0, func(all []manifest.Unpacked) []manifest.Unpacked {
+			slices.Reverse(all)
+			return all
+		})},
+		{"unpacked_twice", "manifest", "out of order", "an unpacked blob that is listed twice", onUnpacked(0, func(all []manifest.Unpacked) []manifest.Unpacked {
+			all[1].Blob = all[0].Blob
+			return all
+		})},
+		{"unpacked_empty", "manifest", "of 0 bytes", "an unpacked blob of no bytes", onUnpacked(0, func(all []manifest.Unpacked) []manifest.Unpacked {
+			all[0].Size = 0
+			return all
+		})},
+		{"unpacked_large", "manifest", "of 2199023255553 bytes", "an unpacked blob of more than 2 TiB", onUnpacked(0, func(all []manifest.Unpacked) []manifest.Unpacked {
+			all[0].Size = 1<<41 + 1
+			return all
+		})},
+		{"unpacked_zero_digest", "manifest", "digest", "an unpacked blob without a digest", onUnpacked(0, func(all []manifest.Unpacked) []manifest.Unpacked {
+			all[0].Blob = manifest.Digest{}
+			return all
+		})},
 		{"base_label", "manifest", `"Shop"`, "a base with a name that cannot be", field(func(m *manifest.Manifest) {
 			m.Bases = []manifest.Base{{Release: "Shop", Version: "0.9", Root: manifest.DigestOf(nil), Pages: 5}}
 		})},
@@ -140,6 +163,17 @@ func copyVectors() []maker {
 		{"base_65", "manifest", "65 bases", "more than 64 bases", field(func(m *manifest.Manifest) {
 			m.Bases = slices.Repeat([]manifest.Base{{Release: "shop", Version: "0.9", Root: manifest.DigestOf(nil), Pages: 5}}, 65)
 		})},
+	}
+}
+
+// onUnpacked makes the golden stored layer a copy of a page. There is a base of five
+// pages with two unpacked blobs, of a byte and of two pages and a byte; f may change them.
+func onUnpacked(page uint64, f func([]manifest.Unpacked) []manifest.Unpacked) func(testing.TB, *kit) {
+	return func(_ testing.TB, k *kit) {
+		all := f([]manifest.Unpacked{{Blob: manifest.Digest{1}, Size: 1}, {Blob: manifest.Digest{2}, Size: 4<<20 + 1}})
+		k.m.Bases = []manifest.Base{{Release: "shop", Version: "0.9", Root: manifest.DigestOf([]byte("0.9")), Pages: 5, Unpacked: all}}
+		k.keepBlobs()
+		k.contents[goldenStored].frames[0] = frameSpec{kind: 3, page: page}
 	}
 }
 
@@ -173,6 +207,7 @@ func gzipped(f func(b *blobSpec)) func(testing.TB, *kit) {
 
 func recipeVectors() []maker {
 	return []maker{
+		{"ok_reasons", "ok", "", "blobs as they are that say why", contents(func(k *kit) { k.blobs[0].kind, k.blobs[1].kind = 2, 3 })},
 		{"ok_gzip", "ok", "", "a gzip layer that is rebuilt from its content", gzipped(func(*blobSpec) {})},
 		{"recipe_version", "index", "version 9", "a recipe of another version", gzipped(func(b *blobSpec) { b.recipe[0] = 9 })},
 		{"recipe_encoder", "index", "encoder 99", "a recipe with an encoder that is not known", gzipped(func(b *blobSpec) { b.recipe[1] = 99 })},

@@ -180,7 +180,7 @@ func mendedVectors() []maker {
 	all := []maker{
 		{"mended_bit", "mended", "block 0 of volume shop-1.0.000.vol", "a bit of a volume", hurt(func(f map[string][]byte) { f["shop-1.0.000.vol"][100] ^= 8 })},
 		{"mended_cut", "mended", "shop-1.0.000.vol has 7 bytes", "a volume is cut", hurt(func(f map[string][]byte) { f["shop-1.0.000.vol"] = f["shop-1.0.000.vol"][:7] })},
-		{"mended_long", "mended", "shop-1.0.000.vol has 907 bytes", "a volume is longer", hurt(func(f map[string][]byte) { f["shop-1.0.000.vol"] = append(f["shop-1.0.000.vol"], 0) })},
+		{"mended_long", "mended", "shop-1.0.000.vol has 987 bytes", "a volume is longer", hurt(func(f map[string][]byte) { f["shop-1.0.000.vol"] = append(f["shop-1.0.000.vol"], 0) })},
 		{"mended_parity_bit", "mended", "block 0 of parity file shop-1.0.p00.par", "a bit of parity", hurt(func(f map[string][]byte) { f["shop-1.0.p00.par"][0] ^= 1 })},
 		{"mended_both", "mended", "shop-1.0.001.vol is missing", "both volumes, from two parity blocks", func(t testing.TB, k *kit) {
 			protectedTwo(t, k)

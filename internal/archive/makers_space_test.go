@@ -127,7 +127,7 @@ func indexVectors() []maker {
 		})},
 		{"content_large", "index", "over the limit", "a content of more bytes than a space may have", contents(func(k *kit) { k.contents[1].size = 1<<46 + 1 })},
 		{"frame_kind_unknown", "index", "frame of kind 4", "a kind of frame that is not known", contents(func(k *kit) { k.contents[1].frames[0].kind = 4 })},
-		{"frame_too_few", "index", "frames take", "a stored frame of a byte less than its content", contents(func(k *kit) { k.contents[1].size++ })},
+		{"frame_too_few", "index", "frames take", "a stored frame of 64 bytes less than its content", contents(func(k *kit) { k.contents[1].size += 64 })},
 		{"frame_none", "index", "index: ", "a content without frames", contents(func(k *kit) { k.contents[1].frames = nil })},
 		{"frame_one_more", "index", "index: ", "a content with a frame too many", contents(func(k *kit) {
 			k.contents[1].frames = append(k.contents[1].frames, frameSpec{data: []byte("x")})
@@ -151,11 +151,20 @@ func indexVectors() []maker {
 			k.contents[goldenZstd].frames[0].data = append(k.contents[goldenZstd].frames[0].data, 0)
 			k.contents[goldenZstd].frames[0].encoded = &n
 		})},
+		{"gap_not_zero", "frame", "a byte between contents", "bytes between contents are not zero", func(_ testing.TB, k *kit) { k.gap = 1 }},
+		{"frames_dense", "index", "frames take", "no gaps between contents", func(_ testing.TB, k *kit) { k.dense = true }},
+		{"frames_gap_for_none", "index", "frames take", "a gap behind the last frame, for a content that has none", func(t testing.TB, k *kit) {
+			last := &k.contents[goldenZstd].frames[0]
+			n := uint64(len(last.data))
+			last.data = append(last.data, make([]byte, 64-n%64)...)
+			last.encoded = &n
+			k.add(t, nil)
+		}},
 		{"frames_overlap", "index", "frames take", "the last frame reaches into the index", contents(func(k *kit) {
 			n := uint64(len(k.contents[goldenZstd].frames[0].data) + 1)
 			k.contents[goldenZstd].frames[0].encoded = &n
 		})},
-		{"blob_recipe_unknown", "index", "recipe of kind 2", "a kind of recipe that is not known", contents(func(k *kit) { k.blobs[0].kind = 2 })},
+		{"blob_recipe_unknown", "index", "recipe of kind 4", "a kind of recipe that is not known", contents(func(k *kit) { k.blobs[0].kind = 4 })},
 		{"blob_zero_digest", "index", "a digest is zero", "a blob with the zero digest", contents(func(k *kit) { k.blobs[0].digest = manifest.Digest{} })},
 		{"blob_no_content", "index", "comes from content 4 of 4", "a blob of a content that is not there", contents(func(k *kit) { k.blobs[0].content = 4 })},
 		{"blob_other_content", "index", "is not its content", "a blob that is another content as it is", contents(func(k *kit) { k.blobs[0].content = (k.blobs[0].content + 1) % 4 })},
@@ -239,6 +248,7 @@ func frameVectors() []maker {
 		{"content_other_bytes", "content", "content sha256:8180", "a stored frame holds other bytes", contents(func(k *kit) {
 			k.contents[goldenStored].frames[0].data = []byte(strings.Replace(goldenLayer, "any", "ANY", 1))
 		})},
+		{"content_takes_gap", "content", "content sha256:8180", "a content that takes a byte of the gap behind it", contents(func(k *kit) { k.contents[1].size++ })},
 		{"content_other_zstd", "content", "content sha256:", "a zstd frame holds other bytes", packed(func(t testing.TB, _ []byte) []byte {
 			return compress(t, []byte(strings.Replace(goldenWords, "layer", "LAYER", 1)))
 		})},

@@ -23,11 +23,12 @@ const cachedBytes = 64 << 20
 // pageWeight is what keeping a page takes; one without bytes is not for free.
 func pageWeight(p page) int { return len(p.data) + 1<<10 }
 
-// pageKey names a page by the reader whose own it is, or what is new in it.
+// pageKey names a page by whose own it is, or what is new in it.
 type pageKey struct {
-	reader *Reader
-	number int64 // among its own
-	news   bool
+	reader   *Reader   // nil: it is unpacked's
+	unpacked *unpacked // nil: it is the reader's
+	number   int64     // among its own
+	news     bool
 }
 
 // page is what a frame decodes to.
@@ -70,7 +71,7 @@ func (p pagesBelow) check(number int64) error {
 
 // Page implements delta.Source.
 func (p pagesBelow) Page(number int64) ([]byte, error) {
-	if own := number - p.reader.basePages(); own >= 0 {
+	if own := number - p.reader.bases.pages(); own >= 0 {
 		return p.take(number, func(next descent) ([]byte, error) { return p.reader.news(own, next) })
 	}
 	return p.whole(number)
@@ -104,7 +105,7 @@ func (p pagesBelow) tooDeep() error {
 
 // news returns what is new in an own page: all of it, or the literals of a frame that copies.
 func (r *Reader) news(number int64, way descent) ([]byte, error) {
-	p, err := way.cache.Get(pageKey{r, number, true}, func() (page, error) {
+	p, err := way.cache.Get(pageKey{reader: r, number: number, news: true}, func() (page, error) {
 		if err := way.decode(); err != nil {
 			return page{}, err
 		}
@@ -130,21 +131,14 @@ func (d descent) decode() error {
 
 // page returns the bytes of a page: one of a base's, or of the reader's own.
 func (r *Reader) page(number int64, way descent) ([]byte, error) {
-	for _, b := range r.bases {
-		if number >= b.Pages {
-			number -= b.Pages
-			continue
-		}
-		if b.Reader == nil {
-			return nil, b.missing()
-		}
-		return b.ownPage(number, way)
+	if of, ok := r.bases.origin(number); ok {
+		return of.read(way)
 	}
-	return r.ownPage(number, way)
+	return r.ownPage(number-r.bases.pages(), way)
 }
 
 func (r *Reader) ownPage(number int64, way descent) ([]byte, error) {
-	p, err := way.cache.Get(pageKey{r, number, false}, func() (page, error) {
+	p, err := way.cache.Get(pageKey{reader: r, number: number}, func() (page, error) {
 		if err := way.decode(); err != nil {
 			return page{}, err
 		}
@@ -177,7 +171,7 @@ func (r *Reader) encoded(c *content, i int) ([]byte, error) {
 // decodeFrame is frame for who has the frame's bytes of the space.
 func (r *Reader) decodeFrame(c *content, i int, raw []byte, way descent) ([]byte, error) {
 	f := c.frames[i]
-	below := pagesBelow{reader: r, limit: r.basePages() + c.first + int64(i), way: way}
+	below := pagesBelow{reader: r, limit: r.bases.pages() + c.first + int64(i), way: way}
 	if f.kind == Same {
 		return r.same(f.page, c.frameLength(i), below)
 	}
@@ -190,15 +184,6 @@ func (r *Reader) same(page, length int64, below pagesBelow) ([]byte, error) {
 		err = fmt.Errorf("%w: page %d has %d bytes, and its copy %d", ErrMalformed, page, len(data), length)
 	}
 	return data, err
-}
-
-// basePages returns how many pages the bases have.
-func (r *Reader) basePages() int64 {
-	var sum int64
-	for _, b := range r.bases {
-		sum += b.Pages
-	}
-	return sum
 }
 
 // decoders decode frames of every kind. They are safe for use by several goroutines.

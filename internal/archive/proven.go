@@ -1,13 +1,13 @@
 package archive
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
 
 	"airlock/internal/manifest"
+	"airlock/internal/twosum"
 )
 
 // proven hands out bytes that are made in another goroutine, a piece ahead,
@@ -15,7 +15,7 @@ import (
 type proven struct {
 	digest manifest.Digest
 	left   int64 // bytes not yet hashed
-	sum    hash.Hash
+	sum    digester
 	data   []byte // hashed, not yet handed out
 	pieces chan []byte
 	failed chan error // how making them ended
@@ -26,15 +26,34 @@ type proven struct {
 
 var errClosed = errors.New("reading from a closed blob")
 
+// digester takes the digest of the pieces that a proven reader is given.
+type digester interface {
+	take(piece []byte)
+	digest() manifest.Digest // of those taken so far
+}
+
+// ownPass hashes each piece when it is taken.
+type ownPass struct{ hash.Hash }
+
+func (s ownPass) take(piece []byte)       { s.Write(piece) }
+func (s ownPass) digest() manifest.Digest { return manifest.Digest(s.Sum(nil)) }
+
+// samePass is of pieces that were hashed before they were emitted, in the pass
+// that proved their blocks: once the last of them has come, sum has them all.
+type samePass struct{ sum *twosum.Hash }
+
+func (samePass) take([]byte)               {}
+func (s samePass) digest() manifest.Digest { return s.sum.Sum() }
+
 // inUse is how many pieces are in use at one time: the one that is handed out,
 // the one that waits, and the one that is made.
 const inUse = 3
 
-// newProven returns a reader of size bytes with a digest, which produce emits.
-// A piece must not change before inUse-1 further ones were emitted.
-func newProven(digest manifest.Digest, size int64, produce func(emit func([]byte) error) error) *proven {
+// newProven returns a reader of size bytes with a digest, which produce emits
+// and sum takes. A piece must not change before inUse-1 further ones were emitted.
+func newProven(digest manifest.Digest, size int64, sum digester, produce func(emit func([]byte) error) error) *proven {
 	p := &proven{
-		digest: digest, left: size, sum: sha256.New(),
+		digest: digest, left: size, sum: sum,
 		pieces: make(chan []byte, 1), failed: make(chan error, 1), stop: make(chan struct{}),
 	}
 	go func() {
@@ -74,7 +93,7 @@ func (p *proven) next() {
 		p.err = fmt.Errorf("%s: %w in the bundle: more bytes than its size", p.digest, ErrMismatch)
 		return
 	}
-	p.sum.Write(data)
+	p.sum.take(data)
 	p.left -= int64(len(data))
 	if p.left == 0 && !p.matches() {
 		return
@@ -95,7 +114,7 @@ func (p *proven) end() {
 }
 
 func (p *proven) matches() bool {
-	if manifest.Digest(p.sum.Sum(nil)) == p.digest {
+	if p.sum.digest() == p.digest {
 		return true
 	}
 	p.err = fmt.Errorf("%s: %w in the bundle", p.digest, ErrMismatch)

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -10,10 +11,12 @@ import (
 	"strings"
 	"time"
 
+	"airlock/internal/gunzip"
 	"airlock/internal/gzipexact"
 	"airlock/internal/lru"
 	"airlock/internal/manifest"
 	"airlock/internal/trust"
+	"airlock/internal/twosum"
 	"airlock/internal/volume"
 )
 
@@ -26,15 +29,10 @@ var ErrBase = errors.New("a base is needed")
 type Reader struct {
 	space    *volume.Reader
 	index    *index
-	bases    []base // in the order of the manifest's
+	bases    bases
 	decoders *decoders
-	cache    *pageCache // shared with the bases
-}
-
-// base is a bundle that another is based on.
-type base struct {
-	manifest.Base
-	*Reader // nil: not there
+	cache    *pageCache                      // shared with the bases
+	shared   map[manifest.Unpacked]*unpacked // what bundles that are based on r say of its gzip blobs
 }
 
 // Open proves and opens the bundle in fsys: its texts by manifest.Open, the
@@ -51,7 +49,7 @@ func Open(fsys fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Reader, err
 // wraps ErrBase and names it.
 func OpenOn(fsys fs.FS, bases []fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Reader, error) {
 	o := opener{allowed: allowed, at: at, offered: map[manifest.Digest]fs.FS{}, open: map[manifest.Digest]*Reader{},
-		cache: lru.NewWeighted[pageKey](cachedBytes, pageWeight)}
+		cache: lru.NewWeighted[pageKey](cachedBytes, pageWeight), points: gunzip.NewPoints(maxPoints)}
 	for _, base := range bases {
 		sums, err := manifest.ReadSums(base)
 		if err != nil {
@@ -76,6 +74,7 @@ type opener struct {
 	offered map[manifest.Digest]fs.FS
 	open    map[manifest.Digest]*Reader
 	cache   *pageCache
+	points  *gunzip.Points
 }
 
 func (o *opener) close() {
@@ -92,19 +91,19 @@ func (o *opener) bundle(fsys fs.FS, depth int) (*Reader, error) {
 	if depth > maxChain {
 		return nil, fmt.Errorf("%w: more than %d bundles are based on each other", ErrMalformed, maxChain)
 	}
-	var bases []base
-	for _, b := range verified.Manifest().Bases {
-		reader, err := o.base(b, depth+1)
+	var all bases
+	for _, listed := range verified.Manifest().Bases {
+		b, err := o.base(listed, depth+1)
 		if err != nil {
 			return nil, err
 		}
-		bases = append(bases, base{b, reader})
+		all = append(all, b)
 	}
 	space, err := volume.NewReader(verified, fsys)
 	if err != nil {
 		return nil, err
 	}
-	r, err := newReader(space, bases, o.cache)
+	r, err := newReader(space, all, o.cache)
 	if err != nil {
 		space.Close()
 		return nil, err
@@ -113,27 +112,36 @@ func (o *opener) bundle(fsys fs.FS, depth int) (*Reader, error) {
 	return r, nil
 }
 
-// base returns the reader of a base, or nil if it is not among those offered.
-func (o *opener) base(b manifest.Base, depth int) (*Reader, error) {
-	if r, ok := o.open[b.Root]; ok {
+// base returns a base, without its reader if it is not among those offered.
+func (o *opener) base(listed manifest.Base, depth int) (base, error) {
+	r, err := o.reader(listed, depth)
+	if err == nil && r != nil && r.index.pages() != listed.Pages {
+		err = fmt.Errorf("%w: it has %d pages, want %d", ErrMalformed, r.index.pages(), listed.Pages)
+	}
+	var b base
+	if err == nil {
+		b, err = newBase(listed, r, o.points)
+	}
+	if err != nil {
+		return base{}, fmt.Errorf("base %s %s: %w", listed.Release, listed.Version, err)
+	}
+	return b, nil
+}
+
+// reader returns the reader of a base, or nil.
+func (o *opener) reader(listed manifest.Base, depth int) (*Reader, error) {
+	if r, ok := o.open[listed.Root]; ok {
 		return r, nil
 	}
-	fsys, ok := o.offered[b.Root]
+	fsys, ok := o.offered[listed.Root]
 	if !ok {
 		return nil, nil
 	}
-	r, err := o.bundle(fsys, depth)
-	if err == nil && r.index.pages() != b.Pages {
-		err = fmt.Errorf("%w: it has %d pages, want %d", ErrMalformed, r.index.pages(), b.Pages)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("base %s %s: %w", b.Release, b.Version, err)
-	}
-	return r, nil
+	return o.bundle(fsys, depth)
 }
 
 // newReader reads the index of a space.
-func newReader(space *volume.Reader, bases []base, cache *pageCache) (*Reader, error) {
+func newReader(space *volume.Reader, all bases, cache *pageCache) (*Reader, error) {
 	where := space.Verified().Manifest().Index
 	if where.Size > MaxIndex {
 		return nil, fmt.Errorf("%w: index of %d bytes, at most %d are allowed", ErrMalformed, where.Size, MaxIndex)
@@ -149,8 +157,8 @@ func newReader(space *volume.Reader, bases []base, cache *pageCache) (*Reader, e
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{space: space, bases: bases, decoders: decoders, cache: cache}
-	r.index, err = parseIndex(raw, where.Offset, r.basePages())
+	r := &Reader{space: space, bases: all, decoders: decoders, cache: cache, shared: map[manifest.Unpacked]*unpacked{}}
+	r.index, err = parseIndex(raw, where.Offset, r.bases.pages())
 	return r, err
 }
 
@@ -226,10 +234,17 @@ func (r *Reader) ContentSize() int64 {
 // Packing says how a blob is packed.
 type Packing struct {
 	Digest manifest.Digest `json:"digest"`
-	Size   int64           `json:"size"`   // bytes of the blob
-	Packed int64           `json:"packed"` // bytes its content takes in the volumes
-	Recipe string          `json:"recipe"` // how it is rebuilt from its content
-	Frames string          `json:"frames"` // how its content is stored
+	Size   int64           `json:"size"`          // bytes of the blob
+	Packed int64           `json:"packed"`        // bytes its content takes in the volumes
+	Recipe string          `json:"recipe"`        // how it is rebuilt from its content
+	Why    string          `json:"why,omitempty"` // why it is packed as it is
+	Frames string          `json:"frames"`        // how its content is stored
+}
+
+// reasons are in words for people.
+var reasons = [...]string{
+	NoEncoder: "no known encoder makes these bytes",
+	TooSlow:   "so it arrives sooner over the link that was named",
 }
 
 var frameNames = [...]string{Stored: "stored", Zstd: "zstd", Delta: "delta", Same: "copied"}
@@ -240,7 +255,7 @@ func (r *Reader) Packings() []Packing { return r.index.packings() }
 func (x *index) packings() []Packing {
 	var all []Packing
 	for _, b := range x.blobs {
-		p := Packing{Digest: b.digest, Size: b.size, Recipe: "as it is"}
+		p := Packing{Digest: b.digest, Size: b.size, Recipe: "as it is", Why: reasons[b.why]}
 		if b.kind == gzip {
 			recipe, err := gzipexact.ParseRecipe(b.recipe)
 			if err != nil {
@@ -281,7 +296,7 @@ func (r *Reader) Open(d manifest.Digest) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newProven(d, b.size, func(emit func([]byte) error) error { return r.rebuild(c, recipe, emit) }), nil
+	return newProven(d, b.size, ownPass{sha256.New()}, func(emit func([]byte) error) error { return r.rebuild(c, recipe, emit) }), nil
 }
 
 // OpenContent returns the content that a gzip blob is rebuilt from: what it
@@ -298,24 +313,39 @@ func (r *Reader) OpenContent(d manifest.Digest) (io.ReadCloser, int64, bool) {
 
 // content returns a content's bytes, proven by its digest.
 func (r *Reader) content(c *content) io.ReadCloser {
-	return newProven(c.digest, c.size, func(emit func([]byte) error) error { return r.frames(c, emit) })
+	if c.isPlain() {
+		sum := new(twosum.Hash)
+		return newProven(c.digest, c.size, samePass{sum}, func(emit func([]byte) error) error { return r.plain(c, sum, emit) })
+	}
+	return newProven(c.digest, c.size, ownPass{sha256.New()}, func(emit func([]byte) error) error { return r.frames(c, emit) })
+}
+
+// plain emits the bytes of a content that stand in the space as they are, block
+// by block, and has each hashed into sum before.
+func (r *Reader) plain(c *content, sum *twosum.Hash, emit func([]byte) error) error {
+	var buffers [inUse][]byte
+	at := c.frames[0].offset
+	for i, end := 0, at+c.size; at < end; i++ {
+		n := min(manifest.BlockSize-at%manifest.BlockSize, end-at)
+		if len(buffers[i%inUse]) < int(n) {
+			buffers[i%inUse] = make([]byte, min(manifest.BlockSize, c.size))
+		}
+		data := buffers[i%inUse][:n]
+		if _, err := r.space.ReadHashed(data, at, sum); err != nil {
+			return err
+		}
+		if err := emit(data); err != nil {
+			return err
+		}
+		at += n
+	}
+	return nil
 }
 
 // frames emits a content's bytes, frame by frame.
 func (r *Reader) frames(c *content, emit func([]byte) error) error {
-	var stored [inUse][]byte
-	for i, f := range c.frames {
-		var data []byte
-		var err error
-		if f.kind == Stored {
-			if stored[i%inUse] == nil {
-				stored[i%inUse] = make([]byte, FrameSize)
-			}
-			data = stored[i%inUse][:f.encoded]
-			_, err = r.space.ReadAt(data, f.offset)
-		} else {
-			data, err = r.frame(c, i, newDescent(r.cache))
-		}
+	for i := range c.frames {
+		data, err := r.frame(c, i, newDescent(r.cache))
 		if err != nil {
 			return err
 		}

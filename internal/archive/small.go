@@ -23,7 +23,8 @@ type Space interface {
 // NewSmallWriter returns a Writer that looks for every content's bytes in all
 // that came before it and in the bases, with an index of that many bytes of
 // memory. What the bases hold is indexed first, which reads and decodes all of
-// them. The bases must outlive the Writer.
+// them, and inflates gzip blobs that they have as they are. The bases must
+// outlive the Writer.
 func NewSmallWriter(space Space, bases *Bases, memory int) (*Writer, error) {
 	w, err := NewWriter(space)
 	if err != nil {
@@ -46,11 +47,9 @@ func NewBasedWriter(space io.Writer, bases *Bases) (*Writer, error) {
 	}
 	s := &small{bases: bases, plain: true}
 	s.more.L = &s.mu
-	for _, base := range bases.all {
-		if err := s.learn(base); err != nil {
-			w.Close()
-			return nil, fmt.Errorf("base %s: %w", base.Manifest().Title(), err)
-		}
+	if err := s.learnAll(); err != nil {
+		w.Close()
+		return nil, err
 	}
 	w.small = s
 	return w, nil
@@ -62,6 +61,9 @@ type Bases struct{ all []*Reader }
 
 // NewBases takes bundles and all that these are based on.
 func NewBases(readers ...*Reader) *Bases {
+	// Who has most bases comes first: as many as can be come from it then, and share its cache.
+	readers = slices.Clone(readers)
+	slices.SortStableFunc(readers, func(a, b *Reader) int { return len(b.family()) - len(a.family()) })
 	b := &Bases{}
 	seen := map[manifest.Digest]bool{}
 	for _, r := range readers {
@@ -75,49 +77,62 @@ func NewBases(readers ...*Reader) *Bases {
 	return b
 }
 
-// Manifest returns what a manifest says of the bases.
+// Manifest returns what a manifest says of the bases, but for what a Writer
+// copies from gzip blobs that they have as they are (Writer.Bases).
 func (b *Bases) Manifest() []manifest.Base {
 	var all []manifest.Base
 	for _, r := range b.all {
-		m := r.Manifest()
-		all = append(all, manifest.Base{Release: m.Release, Version: m.Version, Root: r.Verified().Root(), Pages: r.index.pages()})
+		all = append(all, r.asBase())
 	}
 	return all
 }
 
-// Size returns how many bytes of contents the bases have.
-func (b *Bases) Size() int64 { return b.pages() * FrameSize }
+func (r *Reader) asBase() manifest.Base {
+	m := r.Manifest()
+	return manifest.Base{Release: m.Release, Version: m.Version, Root: r.Verified().Root(), Pages: r.index.pages()}
+}
 
-// pages returns how many pages all bases have.
-func (b *Bases) pages() int64 {
+// unpacks is how much larger than a blob that is compressed what it decompresses
+// to is taken to be.
+const unpacks = 3
+
+// Size returns about how many bytes there are in the bases to copy from.
+func (b *Bases) Size() int64 {
 	var sum int64
 	for _, r := range b.all {
-		sum += r.index.pages()
+		sum += r.index.pages() * FrameSize
+		for i := range r.index.contents {
+			if c := &r.index.contents[i]; c.isPlain() {
+				sum += (unpacks - 1) * c.size
+			}
+		}
 	}
 	return sum
 }
 
-// number returns the number that a base's page has for who is based on b.
-func (b *Bases) number(of *Reader, own int64) int64 {
-	var sum int64
-	for _, r := range b.all {
-		if r.Verified().Root() == of.Verified().Root() {
-			return sum + own
-		}
-		sum += r.index.pages()
+// Bases returns what the manifest says of the bases.
+func (w *Writer) Bases() []manifest.Base {
+	if w.small == nil {
+		return nil
 	}
-	panic("archive: internal error: not a base")
+	var all []manifest.Base
+	for _, b := range w.small.below {
+		all = append(all, b.Base)
+	}
+	return all
 }
 
-// owner returns the reader and its own number of the page that r calls number.
-func (r *Reader) owner(number int64) (*Reader, int64) {
-	for _, b := range r.bases {
-		if number < b.Pages {
-			return b.Reader, number
-		}
-		number -= b.Pages
+// origin returns whose page r calls number.
+func (r *Reader) origin(number int64) origin {
+	if of, ok := r.bases.origin(number); ok {
+		return of
 	}
-	return r, number
+	return r.own(number - r.bases.pages())
+}
+
+// own names a page of r's own.
+func (r *Reader) own(number int64) origin {
+	return origin{&base{Base: r.asBase(), Reader: r}, -1, number}
 }
 
 // need is what decoding a page takes.
@@ -129,9 +144,11 @@ type need struct {
 // small finds copies for the frames of a Writer.
 type small struct {
 	bases    *Bases
+	below    bases // these, as far as they were learnt
 	space    io.ReaderAt
 	decoders *decoders
 	index    *delta.Index
+	found    chan found // pages of the bases, to be indexed
 	encoder  *delta.Encoder
 	next     int64  // number of the next page
 	needs    []need // by page of the bases
@@ -157,69 +174,12 @@ func newSmall(space io.ReaderAt, bases *Bases, memory int) (*small, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, base := range bases.all {
-		if err := s.learn(base); err != nil {
-			return nil, fmt.Errorf("base %s: %w", base.Manifest().Title(), err)
-		}
-	}
-	return s, nil
-}
-
-// learn indexes all pages of a base.
-func (s *small) learn(base *Reader) error {
-	for i := range base.index.contents {
-		c := &base.index.contents[i]
-		for k, f := range c.frames {
-			n, err := s.baseNeed(base, c, k)
-			if err != nil {
-				return err
-			}
-			if f.kind != Same && !s.plain {
-				data, err := base.frame(c, k, newDescent(base.cache))
-				if err != nil {
-					return err
-				}
-				s.index.Add(s.next*FrameSize, data)
-			}
-			s.needs = append(s.needs, n)
-			s.next++
-		}
-	}
-	return nil
-}
-
-// baseNeed returns what decoding a base's frame takes.
-func (s *small) baseNeed(base *Reader, c *content, i int) (need, error) {
-	var sources []int64
-	switch f := c.frames[i]; f.kind {
-	case Same:
-		sources = []int64{f.page}
-	case Delta:
-		raw := make([]byte, f.encoded)
-		if _, err := base.space.ReadAt(raw, f.offset); err != nil {
-			return need{}, err
-		}
-		var err error
-		if sources, err = delta.Pages(raw); err != nil {
-			return need{}, err
-		}
-	}
-	var n need
-	for _, page := range sources {
-		of, own := base.owner(page)
-		number := s.bases.number(of, own)
-		if of == base && c.frames[i].kind == Delta {
-			n.addNews(number)
-		} else {
-			n.add(number, s.needs[number])
-		}
-	}
-	return n.tidy(), nil
+	return s, s.learnAll()
 }
 
 // usable reports whether frames may copy from a page.
 func (s *small) usable(page int64) bool {
-	if page >= s.bases.pages() {
+	if page >= s.below.pages() {
 		return true
 	}
 	most := maxNeeded / 2
@@ -233,7 +193,7 @@ func (s *small) usable(page int64) bool {
 func (s *small) needOf(sources []int64) need {
 	var n need
 	for _, page := range sources {
-		if page >= s.bases.pages() {
+		if page >= s.below.pages() {
 			n.addNews(page)
 		} else {
 			n.add(page, s.needs[page])
@@ -281,8 +241,10 @@ func (s *small) encode(plain *encoder, data []byte) (func() encoded, error) {
 	news, copies := data, len(plan.Pages()) > 0
 	if copies {
 		news = plan.Literals()
+		s.index.Add(address, news)
+	} else {
+		s.encoder.AddMatched()
 	}
-	s.index.Add(address, news)
 	s.cache.Put(s.next, bytes.Clone(news))
 	s.add(int64(len(data)))
 	return func() encoded {
@@ -321,17 +283,14 @@ func (s *small) Page(number int64) ([]byte, error) {
 }
 
 func (s *small) read(number int64) ([]byte, error) {
-	if own := number - s.bases.pages(); own >= 0 {
-		return s.readOwn(own)
+	of, ok := s.below.origin(number)
+	switch {
+	case !ok:
+		return s.readOwn(number - s.below.pages())
+	case of.unpacked >= 0:
+		return of.base.unpacked[of.unpacked].read(of.page) // its bytes are kept once, by s
 	}
-	for _, base := range s.bases.all {
-		if own := base.index.pages(); number >= own {
-			number -= own
-			continue
-		}
-		return base.ownPage(number, newDescent(base.cache))
-	}
-	return nil, fmt.Errorf("no page %d", number)
+	return of.read(newDescent(of.base.cache))
 }
 
 // readOwn reads a page back from the space, waiting until it is there.
@@ -426,12 +385,12 @@ func (b *Bases) find(d manifest.Digest) (*Reader, blob, bool) {
 func (w *Writer) addSame(base *Reader, c *content) (int, error) {
 	n := w.begin(c.digest, c.size)
 	for i, f := range c.frames {
-		of, own := base, c.first+int64(i)
+		of := base.own(c.first + int64(i))
 		if f.kind == Same {
-			of, own = base.owner(f.page)
+			of = base.origin(f.page)
 		}
-		page := w.small.bases.number(of, own)
-		if w.small.usable(page) {
+		page, ok := w.small.below.number(of)
+		if ok && w.small.usable(page) {
 			w.small.add(c.frameLength(i))
 			p := &pending{content: n, result: make(chan encoded, 1)}
 			p.result <- encoded{kind: Same, page: page}
@@ -450,5 +409,5 @@ func (w *Writer) addAnew(n int, base *Reader, c *content, i int) error {
 	if err != nil {
 		return err
 	}
-	return w.send(n, data, nil)
+	return w.send(&pending{content: n}, data)
 }

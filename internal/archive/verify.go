@@ -29,6 +29,7 @@ type checker struct {
 	r       *Reader
 	content int    // of the next frame
 	frame   int    // in that content
+	at      int64  // in the space: of what is taken next
 	held    []byte // encoded bytes of the next frame, so far
 	frames  chan checked
 	failed  chan error
@@ -40,17 +41,25 @@ type checked struct {
 	encoded []byte
 }
 
-// take cuts further bytes of the space into frames. What follows the last
-// frame is the index, which was proven before.
+func (f checked) offset() int64 { return f.content.frames[f.frame].offset }
+
+// take cuts further bytes of the space into frames, and refuses gaps between
+// them that are not zeros. What follows the last frame is the index, which was
+// proven before.
 func (c *checker) take(data []byte) error {
 	for {
 		f, ok := c.next()
 		if !ok {
 			return nil
 		}
+		var err error
+		if data, err = c.gap(f, data); err != nil || c.at < f.offset() {
+			return err
+		}
 		encoded := f.content.frames[f.frame].encoded
 		n := min(int64(len(data)), encoded-int64(len(c.held)))
 		c.held = append(c.held, data[:n]...)
+		c.at += n
 		data = data[n:]
 		if int64(len(c.held)) < encoded {
 			return nil
@@ -59,6 +68,18 @@ func (c *checker) take(data []byte) error {
 		c.frame++
 		c.frames <- f
 	}
+}
+
+// gap takes what comes before a frame and returns the rest.
+func (c *checker) gap(f checked, data []byte) ([]byte, error) {
+	n := min(int64(len(data)), max(0, f.offset()-c.at))
+	for _, b := range data[:n] {
+		if b != 0 {
+			return nil, fmt.Errorf("%w: a byte between contents, before content %s, is not zero", ErrMalformed, f.content.digest)
+		}
+	}
+	c.at += n
+	return data[n:], nil
 }
 
 // next returns the frame that the next bytes belong to.

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type Writer struct {
 // pending is a frame on its way.
 type pending struct {
 	content int
+	whole   *whole // nil, or the content is stored as it is
 	done    func() // nil, or gives back the memory of its bytes of content
 	result  chan encoded
 }
@@ -55,16 +57,6 @@ type encoded struct {
 	err  error // it could not be encoded
 }
 
-// drain is the goroutine that writes frames in order. Its fields are its own
-// until it has ended.
-type drain struct {
-	space  io.Writer
-	offset int64
-	frames map[int][]frame // by content
-	err    error
-	tell   func(frame) // nil, or told of each frame written
-}
-
 const framesUnderWay = 8
 
 // NewWriter returns a Writer to an empty space. Close must be called, after an
@@ -82,7 +74,7 @@ func NewWriter(space io.Writer) (*Writer, error) {
 		queue:    make(chan *pending, framesUnderWay),
 		drained:  make(chan struct{}),
 		broken:   make(chan struct{}),
-		drain:    drain{space: space, frames: map[int][]frame{}},
+		drain:    newDrain(space),
 	}
 	for range framesUnderWay {
 		w.free <- make([]byte, FrameSize)
@@ -98,7 +90,7 @@ func (w *Writer) run() {
 		e := <-p.result
 		if w.drain.err == nil {
 			if w.drain.err = errors.Join(e.err, w.drain.err); e.err == nil {
-				w.drain.err = w.drain.write(p.content, e)
+				w.drain.err = w.drain.write(p, e)
 			}
 			if w.drain.err != nil {
 				close(w.broken)
@@ -117,42 +109,40 @@ func (w *Writer) stopSmall() {
 	}
 }
 
-func (d *drain) write(content int, e encoded) error {
-	f := frame{kind: e.kind, encoded: int64(len(e.data)), page: e.page, offset: d.offset}
-	d.frames[content] = append(d.frames[content], f)
-	d.offset += f.encoded
-	_, err := d.space.Write(e.data)
-	if err == nil && d.tell != nil {
-		d.tell(f)
-	}
-	return err
-}
-
 // Has reports whether a blob was added.
 func (w *Writer) Has(d manifest.Digest) bool { return w.known[d] }
 
 // Add appends a blob of size bytes as it is, which must be new. It reads r to
 // its end and returns an error that wraps ErrMismatch if the bytes are more,
-// fewer or others than named; the space is worthless then.
+// fewer or others than named; the space is worthless then. That a compressed
+// blob's bytes are others may be told by a later Add or by Finish.
 func (w *Writer) Add(d manifest.Digest, size int64, r io.Reader) error {
 	if err := w.meet(d); err != nil {
 		return err
 	}
+	return w.addWhole(d, size, r, Untried)
+}
+
+// AddCompressed is Add for a blob that is compressed, and for some reason packed
+// so: no copies are looked for in it, nor will others copy from it.
+func (w *Writer) AddCompressed(d manifest.Digest, size int64, r io.Reader, why Reason) error {
+	if err := w.meet(d); err != nil {
+		return err
+	}
+	w.compressed = true
+	defer func() { w.compressed = false }()
+	return w.addWhole(d, size, r, why)
+}
+
+// addWhole appends a blob as it is.
+func (w *Writer) addWhole(d manifest.Digest, size int64, r io.Reader, why Reason) error {
 	n, err := w.addContent(d, size, r)
 	if err != nil {
 		w.failed = err
 		return err
 	}
-	w.index.blobs = append(w.index.blobs, blob{digest: d, kind: asItIs, content: n, size: size})
+	w.index.blobs = append(w.index.blobs, blob{digest: d, kind: asItIs, why: why, content: n, size: size})
 	return nil
-}
-
-// AddCompressed is Add for a blob that is compressed: no copies are looked for
-// in it, nor will others copy from it.
-func (w *Writer) AddCompressed(d manifest.Digest, size int64, r io.Reader) error {
-	w.compressed = true
-	defer func() { w.compressed = false }()
-	return w.Add(d, size, r)
 }
 
 // Content is what a gzip blob decompresses to.
@@ -209,19 +199,46 @@ func (w *Writer) addContent(d manifest.Digest, size int64, r io.Reader) (int, er
 	}
 	n := w.begin(d, size)
 	sum := sha256.New()
+	var stored *whole
 	for left := size; left > 0; {
 		data, done, err := w.take(r, d, size-left, size)
 		if err != nil {
 			return n, err
 		}
+		if left == size && w.storesWhole(data) {
+			stored = &whole{digest: d}
+		}
 		left -= int64(len(data))
-		sum.Write(data)
-		if err := w.send(n, data, done); err != nil {
+		if stored == nil {
+			sum.Write(data)
+		}
+		if err := w.send(&pending{content: n, whole: stored, done: done}, data); err != nil {
 			return n, err
 		}
 	}
+	if stored != nil {
+		return n, ended(d, r) // the drain takes its digest
+	}
 	return n, judge(d, manifest.Digest(sum.Sum(nil)), r)
 }
+
+// storesWhole says that a content that begins with data is stored as it is: it is
+// compressed, and its first frame does not get smaller.
+func (w *Writer) storesWhole(data []byte) bool {
+	if !w.isFast() || !bytes.HasPrefix(data, gzipMagic) && !bytes.HasPrefix(data, zstdMagic) {
+		return false
+	}
+	_, kind := w.encoder.encode(data)
+	return kind == Stored
+}
+
+var (
+	gzipMagic = []byte{0x1f, 0x8b}             // RFC 1952 section 2.3.1
+	zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd} // RFC 8878 section 3.1.1
+)
+
+// isFast says that no copies are looked for in anything.
+func (w *Writer) isFast() bool { return w.small == nil || w.small.plain }
 
 func hashOnly(d manifest.Digest, size int64, r io.Reader) error {
 	sum := sha256.New()
@@ -233,11 +250,24 @@ func hashOnly(d manifest.Digest, size int64, r io.Reader) error {
 
 // judge refuses bytes with another digest than d, and a reader that has more to give.
 func judge(d, got manifest.Digest, r io.Reader) error {
+	if err := ended(d, r); err != nil {
+		return err
+	}
+	return other(d, got)
+}
+
+// other refuses bytes with another digest than d.
+func other(d, got manifest.Digest) error {
+	if got != d {
+		return &OtherBytesError{Digest: d, Got: got}
+	}
+	return nil
+}
+
+// ended refuses a reader that has more to give.
+func ended(d manifest.Digest, r io.Reader) error {
 	if err := checkEnd(r); err != nil {
 		return fmt.Errorf("%s: %w", d, err)
-	}
-	if got != d {
-		return fmt.Errorf("%s: %w: they have %s", d, ErrMismatch, got)
 	}
 	return nil
 }
@@ -304,14 +334,16 @@ func (w *Writer) buffer() ([]byte, error) {
 	}
 }
 
-// send has the next frame of a content encoded and queues it for writing. done
-// is called when it is written.
-func (w *Writer) send(content int, data []byte, done func()) error {
+// send has the next frame of a content encoded and queues it for writing.
+func (w *Writer) send(p *pending, data []byte) error {
 	encode := func() encoded {
 		data, kind := w.encoder.encode(data)
 		return encoded{kind: kind, data: data}
 	}
-	if w.small != nil && (w.compressed || w.small.plain) {
+	if p.whole != nil {
+		encode = func() encoded { return encoded{kind: Stored, data: data} }
+	}
+	if w.small != nil && (w.compressed || w.isFast()) {
 		w.small.add(int64(len(data)))
 	} else if w.small != nil {
 		var err error
@@ -319,7 +351,7 @@ func (w *Writer) send(content int, data []byte, done func()) error {
 			return err
 		}
 	}
-	p := &pending{content: content, done: done, result: make(chan encoded, 1)}
+	p.result = make(chan encoded, 1)
 	go func() { p.result <- encode() }()
 	w.queue <- p
 	return nil
@@ -329,7 +361,7 @@ func (w *Writer) send(content int, data []byte, done func()) error {
 // ends the Writer.
 func (w *Writer) Finish() (manifest.Extent, error) {
 	w.Close()
-	if err := errors.Join(w.failed, w.drain.err); err != nil {
+	if err := errors.Join(w.failed, w.drain.end()); err != nil {
 		return manifest.Extent{}, err
 	}
 	for i := range w.index.contents {

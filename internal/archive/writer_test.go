@@ -135,8 +135,25 @@ func TestFrames(t *testing.T) {
 			t.Errorf("blob %d: %+v, want %+v", i, p, want)
 		}
 	}
-	if where.Offset != sum(r.Packings()) {
+	if gaps := where.Offset - sum(r.Packings()); gaps < 0 || gaps > 63*int64(len(blobs)-1) {
 		t.Errorf("frames of %d bytes before an index at %d", sum(r.Packings()), where.Offset)
+	}
+}
+
+// TestGaps holds that each content begins at a multiple of 64, behind zeros and
+// as near as can be to what comes before it, and that one without bytes takes no room.
+func TestGaps(t *testing.T) {
+	blobs := [][]byte{noise(1), {}, noise(64), noise(65), noise(63), noise(frameBytes + 1), noise(128)}
+	space, where := packAll(t, blobs)
+	var want []byte
+	for _, blob := range blobs {
+		for len(blob) > 0 && len(want)%64 > 0 {
+			want = append(want, 0)
+		}
+		want = append(want, blob...)
+	}
+	if where.Offset != int64(len(want)) || !bytes.Equal(space[:where.Offset], want) {
+		t.Errorf("%d bytes before the index that differ from the %d wanted", where.Offset, len(want))
 	}
 }
 

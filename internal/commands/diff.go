@@ -56,7 +56,7 @@ func (f *diffFlags) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 		return err
 	}
 	var places []fs.FS
-	for _, path := range append(args[:2:2], f.bases...) {
+	for _, path := range args {
 		files, err := media.Open(path)
 		if err != nil {
 			return err
@@ -64,9 +64,15 @@ func (f *diffFlags) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 		defer files.Close()
 		places = append(places, files)
 	}
+	bases, err := media.OpenAll(f.bases)
+	if err != nil {
+		return err
+	}
+	defer bases.Close()
+	offered := append(bases.Files(), places...)
 	var sides []*archive.Reader
 	for i, path := range args {
-		blobs, err := archive.OpenOn(places[i], places, allowed, env.Now())
+		blobs, err := archive.OpenOn(places[i], offered, allowed, env.Now())
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, AsIncomplete(err, path))
 		}

@@ -44,8 +44,12 @@ func (o Options) Plain() bool {
 // decide takes a gzip blob apart if that gets it to the far side sooner.
 func (w *writing) decide(a *apartItem, out *archive.Writer) error {
 	e, err := a.estimate(out)
-	if err != nil || e.seconds(a.Size, w.options.Link) <= 0 {
+	if err != nil {
 		return err
+	}
+	if e.content > 0 && e.seconds(a.Size, w.options.Link) <= 0 {
+		a.why = archive.TooSlow
+		return nil
 	}
 	r, err := a.spool.reader()
 	if err != nil {

@@ -154,7 +154,7 @@ func (c *Contents) Write(ctx context.Context, sink Sink, o Options) (*Result, er
 	if err != nil {
 		return nil, err
 	}
-	m.Volumes, m.Index, m.Parity = set.Volumes, w.index, set.Parity
+	m.Bases, m.Volumes, m.Index, m.Parity = w.bases, set.Volumes, w.index, set.Parity
 	root, err := seal(sink, m, set, o.Signatures)
 	if err != nil {
 		return nil, err
@@ -189,6 +189,7 @@ type writing struct {
 	sink     Sink
 	options  Options
 	index    manifest.Extent
+	bases    []manifest.Base
 	packings []archive.Packing
 }
 
@@ -223,9 +224,9 @@ func (w *writing) space(ctx context.Context, space *volume.Writer) error {
 		return err
 	}
 	if w.index, err = out.Finish(); err != nil {
-		return err
+		return w.contents.explain(err)
 	}
-	w.packings = out.Packings()
+	w.bases, w.packings = out.Bases(), out.Packings()
 	return nil
 }
 
@@ -262,7 +263,7 @@ func (w *writing) fast(ctx context.Context, out *archive.Writer) error {
 			continue
 		}
 		if err := out.Add(it.Digest, it.Size, fetched.next(it, total)); err != nil {
-			return it.explain(err)
+			return w.contents.explain(it.explain(err))
 		}
 	}
 	return nil
@@ -280,6 +281,20 @@ func (w *writing) wanted() []item {
 		}
 	}
 	return all
+}
+
+// explain says which image an error is about that names a blob: it may come
+// while another is packed.
+func (c *Contents) explain(err error) error {
+	var wrong *archive.OtherBytesError
+	if errors.As(err, &wrong) {
+		for _, it := range c.items {
+			if it.Digest == wrong.Digest {
+				return it.explain(wrong)
+			}
+		}
+	}
+	return err
 }
 
 // explain says which image an item's error is about.

@@ -10,10 +10,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sync/errgroup"
 
 	"airlock/internal/archive"
+	"airlock/internal/gzipexact"
 	"airlock/internal/oci"
 )
 
@@ -191,7 +191,7 @@ func (e *estimating) gzip(data []byte, size int64) (worth, error) {
 	t, err := e.try(e.based, func() (io.Reader, error) {
 		in = bytes.NewReader(data)
 		buffered = bufio.NewReaderSize(in, 64<<10)
-		return gzip.NewReader(buffered)
+		return gzipexact.NewReader(buffered), nil
 	})
 	return t.worth(size, int64(len(data)-in.Len()-buffered.Buffered())), err
 }

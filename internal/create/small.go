@@ -12,7 +12,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
+	"golang.org/x/sync/semaphore"
 
 	"airlock/internal/archive"
 	"airlock/internal/gzipexact"
@@ -28,17 +28,23 @@ func deltaMemory(size int64) int { return int(min(max(2*size, 8<<20), 256<<20)) 
 // inMemory is up to which size a blob is not spooled to disk.
 const inMemory = 1 << 20
 
-// small packs blobs as their contents. While one is packed, the next one is
+// maxSpooled bounds the blobs that are spooled, in bytes, but for two of any
+// size: the one that is packed, and the next.
+const maxSpooled = 1 << 30
+
+// small packs blobs as their contents. While one is packed, the next ones are
 // taken apart.
 func (w *writing) small(ctx context.Context, out *archive.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	wanted := w.wanted()
-	fetched := fetch(ctx, wanted)
-	defer fetched.stop(cancel)
 	total := w.options.Progress.Start("packing", w.contents.Size())
 	defer total.Done()
-	apart := make(chan *apartItem)
-	go w.takeApart(ctx, fetched, wanted, total, apart)
+	t := taking{
+		options: w.options, fetched: fetch(ctx, wanted), total: total,
+		apart: make(chan *apartItem, maxApart), room: semaphore.NewWeighted(maxSpooled),
+	}
+	go t.run(ctx, wanted)
+	defer t.stop(cancel)
 	for _, it := range w.contents.items {
 		if based, err := out.AddBased(it.Digest); err != nil {
 			return it.explain(err)
@@ -46,11 +52,13 @@ func (w *writing) small(ctx context.Context, out *archive.Writer) error {
 			total.Add(it.Size)
 			continue
 		}
-		a, ok := <-apart
+		a, ok := <-t.apart
 		if !ok {
 			return ctx.Err()
 		}
-		if err := w.pack(a, out); err != nil {
+		err := w.pack(a, out)
+		t.release(a)
+		if err != nil {
 			return it.explain(err)
 		}
 	}
@@ -58,7 +66,6 @@ func (w *writing) small(ctx context.Context, out *archive.Writer) error {
 }
 
 func (w *writing) pack(a *apartItem, out *archive.Writer) error {
-	defer a.spool.close()
 	if a.err == nil && w.options.Pack == Auto && a.gzip {
 		a.err = w.decide(a, out)
 	}
@@ -74,26 +81,59 @@ type apartItem struct {
 	item
 	spool   spool
 	gzip    bool             // it begins as gzip does
+	why     archive.Reason   // of a gzip blob: why it is packed as it is
 	content *archive.Content // of a gzip blob; nil: packed as it is
 	err     error
 }
 
-// takeApart fetches items in order and takes each apart.
-func (w *writing) takeApart(ctx context.Context, fetched *fetcher, items []item, total progress.Task, to chan<- *apartItem) {
-	defer close(to)
+// maxApart is how many blobs may wait to be packed.
+const maxApart = 16
+
+// taking is what takes blobs apart ahead of their packing.
+type taking struct {
+	options Options
+	fetched *fetcher
+	total   progress.Task
+	apart   chan *apartItem
+	room    *semaphore.Weighted // of maxSpooled bytes
+}
+
+// room returns what a blob takes of maxSpooled.
+func (a *apartItem) room() int64 { return min(a.Size, maxSpooled/2) }
+
+// run fetches items in order and takes each apart, until one cannot be.
+func (t *taking) run(ctx context.Context, items []item) {
+	defer close(t.apart)
 	for _, it := range items {
 		a := &apartItem{item: it}
-		a.err = a.take(fetched.next(it, total), w.options)
+		if t.room.Acquire(ctx, a.room()) != nil {
+			return
+		}
+		a.err = a.take(t.fetched.next(it, t.total), t.options)
 		select {
-		case to <- a:
+		case t.apart <- a:
 		case <-ctx.Done():
-			a.spool.close()
+			t.release(a)
 			return
 		}
 		if a.err != nil {
 			return
 		}
 	}
+}
+
+// stop ends taking apart, and drops what was not packed.
+func (t *taking) stop(cancel context.CancelFunc) {
+	t.fetched.stop(cancel)
+	for a := range t.apart {
+		t.release(a)
+	}
+}
+
+// release drops a blob that is packed.
+func (t *taking) release(a *apartItem) {
+	a.spool.close()
+	t.room.Release(a.room())
 }
 
 // take reads the blob to its end: spools it, hashes it and, unless that is to
@@ -130,6 +170,7 @@ func (a *apartItem) analyze(to io.Writer, in io.Reader) error {
 	analyzer := gzipexact.NewAnalyzer(content)
 	_, err := io.Copy(io.MultiWriter(to, untilGivenUp{analyzer}), in)
 	recipe, unknown := analyzer.Close()
+	a.why = archive.NoEncoder
 	if err == nil && unknown == nil {
 		a.content = &archive.Content{Digest: manifest.Digest(content.sum.Sum(nil)), Size: content.size, Recipe: recipe}
 	}
@@ -160,9 +201,7 @@ func (m *measured) Write(p []byte) (int, error) {
 func (a *apartItem) pack(out *archive.Writer) error {
 	if a.content != nil {
 		return out.AddGzip(a.Digest, a.Size, *a.content, func() (io.Reader, error) {
-			z, err := a.inflate()
-			// What a recipe calls trailing bytes is not content.
-			return io.LimitReader(z, a.content.Size), err
+			return a.inflate()
 		})
 	}
 	r, err := a.spool.reader()
@@ -170,7 +209,7 @@ func (a *apartItem) pack(out *archive.Writer) error {
 		return err
 	}
 	if a.gzip || strings.HasSuffix(a.MediaType, "zstd") {
-		return out.AddCompressed(a.Digest, a.Size, r)
+		return out.AddCompressed(a.Digest, a.Size, r, a.why)
 	}
 	return out.Add(a.Digest, a.Size, r)
 }
@@ -181,7 +220,7 @@ func (a *apartItem) inflate() (io.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gzip.NewReader(bufio.NewReaderSize(r, 256<<10))
+	return gzipexact.NewReader(r), nil
 }
 
 // spool keeps a blob until it is packed: in memory, or in a file without a name.

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -22,6 +23,7 @@ import (
 	"airlock/internal/bundletest"
 	"airlock/internal/create"
 	"airlock/internal/load"
+	"airlock/internal/manifest"
 	"airlock/internal/progress"
 	"airlock/internal/transfer"
 )
@@ -75,15 +77,39 @@ func zip(t *testing.T, level int, content []byte) []byte {
 	return b.Bytes()
 }
 
+// flushed compresses content as no tool for images does.
+func flushed(t *testing.T, content []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	for _, part := range [][]byte{content[:10_001], content[10_001:]} {
+		if _, err := w.Write(part); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // image has a layer of the generation's content, an unchanging one, one that
 // is not gzip at all, and one of which gzip's end is followed by zeros.
 func (g *generation) image(t *testing.T) *bundletest.Source {
 	t.Helper()
 	fixed := newGeneration(3 << 20).content
+	return imageOf(t, zip(t, 6, g.content), zip(t, 9, fixed), g.content[:1<<20],
+		append(zip(t, 1, g.content[5000:2<<20]), make([]byte, 100)...), zip(t, 6, nil))
+}
+
+// imageOf returns an image with these blobs as layers.
+func imageOf(t *testing.T, blobs ...[]byte) *bundletest.Source {
+	t.Helper()
 	var layers []v1.Layer
-	for _, data := range [][]byte{
-		zip(t, 6, g.content), zip(t, 9, fixed), g.content[:1<<20], append(zip(t, 1, g.content[5000:2<<20]), make([]byte, 100)...), zip(t, 6, nil),
-	} {
+	for _, data := range blobs {
 		layers = append(layers, static.NewLayer(data, types.OCILayer))
 	}
 	image, err := mutate.AppendLayers(empty.Image, layers...)
@@ -119,6 +145,12 @@ func (g *generation) image(t *testing.T) *bundletest.Source {
 // packSmall writes a small bundle and returns its folder.
 func packSmall(t *testing.T, kit *bundletest.Kit, version int, source *bundletest.Source, bases ...string) string {
 	t.Helper()
+	return packAs(t, kit, version, source, create.Options{Pack: create.Small}, bases...)
+}
+
+// packAs writes a bundle as the options' Pack and Link say, and returns its folder.
+func packAs(t *testing.T, kit *bundletest.Kit, version int, source *bundletest.Source, o create.Options, bases ...string) string {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), fmt.Sprint("v", version))
 	sink, err := transfer.NewDir(dir)
 	if err != nil {
@@ -140,7 +172,7 @@ func packSmall(t *testing.T, kit *bundletest.Kit, version int, source *bundletes
 		readers = append(readers, reader)
 	}
 	_, err = contents.Write(t.Context(), sink, create.Options{
-		Pack: create.Small, Bases: archive.NewBases(readers...), Spool: t.TempDir(), Progress: progress.Discard,
+		Pack: o.Pack, Link: o.Link, Bases: archive.NewBases(readers...), Spool: t.TempDir(), Progress: progress.Discard,
 		Signatures: []create.Signature{{Principal: bundletest.Principal, Signer: kit.Key}},
 	})
 	if err != nil {
@@ -209,6 +241,40 @@ func notShort(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("takes minutes under the race detector; the run without -short has it")
+	}
+}
+
+// TestReasons: a gzip layer that is packed as it is says why.
+func TestReasons(t *testing.T) {
+	kit := bundletest.NewKit(t)
+	once := newGeneration(64 << 10).content
+	content := bytes.Repeat(once, 48) // farther apart than gzip looks
+	s := newSource()
+	layers := map[string]manifest.Digest{}
+	add := func(what string, data []byte) []byte {
+		layers[what] = manifest.DigestOf(data)
+		return data
+	}
+	s.image("linux/amd64", add("known", zip(t, 6, content)), add("unknown", flushed(t, content)),
+		add("damaged", []byte("\x1f\x8bnot gzip at all")), add("no gzip", content))
+	const unknown, slow = "no known encoder", "arrives sooner"
+	for _, c := range []struct {
+		o    create.Options
+		want map[string]string
+	}{
+		{create.Options{Pack: create.Small}, map[string]string{"unknown": unknown, "damaged": unknown}},
+		{create.Options{Pack: create.Auto, Link: 1e5}, map[string]string{"unknown": unknown, "damaged": unknown}},
+		{create.Options{Pack: create.Auto, Link: 10e6}, map[string]string{"known": slow, "unknown": slow, "damaged": unknown}},
+		{create.Options{Pack: create.Fast}, nil},
+	} {
+		dir := packAs(t, kit, 1, s.Source, c.o)
+		for _, p := range checkSmall(t, kit, dir, s.Source).Packings() {
+			for what, d := range layers {
+				if want := c.want[what]; p.Digest == d && (!strings.Contains(p.Why, want) || (p.Why == "") != (want == "")) {
+					t.Errorf("%v: the layer of %s is packed as %s, %q; want %q", c.o, what, p.Recipe, p.Why, want)
+				}
+			}
+		}
 	}
 }
 

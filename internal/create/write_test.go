@@ -287,8 +287,9 @@ func TestWrongBytesAreNotSealed(t *testing.T) {
 		"short":   func(raw []byte) []byte { return raw[:len(raw)-1] },
 		"nothing": func([]byte) []byte { return nil },
 	} {
-		for _, victim := range []int64{1, 100, segment + 1} {
-			s := large()
+		for _, victim := range []int64{1, 100, segment + 1, 102, segment + 2, 2*segment + 2} {
+			s := newSource()
+			s.image("linux/amd64", noise("a", 100), gzipped(102), noise("d", segment+1), gzipped(segment+2), gzipped(2*segment+2), gzipped(segment+3), noise("f", 1))
 			s.open = func(ctx context.Context, d oci.Descriptor, from, to int64) (io.ReadCloser, error) {
 				r, err := s.Source.Open(ctx, d, from, to)
 				if d.Size != victim || err != nil {
@@ -299,12 +300,29 @@ func TestWrongBytesAreNotSealed(t *testing.T) {
 			}
 			to := newSink()
 			_, err := pack(t.Context(), t, kit, release(s), to)
-			if !errors.Is(err, create.ErrRejected) || !errors.Is(err, archive.ErrMismatch) {
+			if !errors.Is(err, create.ErrRejected) || !errors.Is(err, archive.ErrMismatch) || !strings.Contains(err.Error(), s.digest(victim).String()) {
 				t.Errorf("%s, blob of %d bytes: %v", name, victim, err)
 			}
 			noSums(t, to)
 		}
 	}
+}
+
+// gzipped returns n bytes that look like a gzip stream.
+func gzipped(n int) []byte {
+	p := noise(fmt.Sprint("gzip", n), n)
+	copy(p, "\x1f\x8b\x08")
+	return p
+}
+
+// digest returns the digest of the blob of that size.
+func (s *source) digest(size int64) manifest.Digest {
+	for d, data := range s.All() {
+		if int64(len(data)) == size {
+			return d
+		}
+	}
+	panic("no such blob")
 }
 
 // TestCancel cancels while the source hangs, and while it flows.

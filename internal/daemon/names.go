@@ -77,11 +77,11 @@ func checkUnique(names []load.Name) error {
 }
 
 // setNames gives the images their names: all of them, or, if one cannot be
-// set, none. It refuses if a name was given to another image since it was
-// planned.
-func (e *Engine) setNames(ctx context.Context, r *release, names []load.Name) error {
+// set, none. If that fails as well, its error is a *load.PartlyNamedError. It
+// refuses if a name was given to another image since it was planned.
+func (e *Engine) setNames(ctx context.Context, r *release, p *load.Plan) error {
 	var open []load.Name
-	for _, n := range names {
+	for _, n := range p.Names {
 		now, err := e.standsFor(ctx, n.Name)
 		switch {
 		case err != nil:
@@ -100,14 +100,17 @@ func (e *Engine) setNames(ctx context.Context, r *release, names []load.Name) er
 	for i, n := range open {
 		if err := e.store.name(ctx, r, n); err != nil {
 			err = fmt.Errorf("naming %s %q: %w", n.New, n.Name, err)
-			return errors.Join(err, e.restore(ctx, open[:i]))
+			kept, restoring := e.restore(ctx, open[:i])
+			return p.PartlyNamed(errors.Join(err, restoring), func(n load.Name) bool { return kept[n.Name] })
 		}
 	}
 	return nil
 }
 
-// restore gives names back to the images that had them.
-func (e *Engine) restore(ctx context.Context, names []load.Name) error {
+// restore gives names back to the images that had them, and returns those with
+// which it fails.
+func (e *Engine) restore(ctx context.Context, names []load.Name) (map[string]bool, error) {
+	kept := map[string]bool{}
 	var all []error
 	for _, n := range names {
 		var err error
@@ -117,10 +120,11 @@ func (e *Engine) restore(ctx context.Context, names []load.Name) error {
 			err = e.tag(ctx, n.Old, n.Name)
 		}
 		if err != nil {
+			kept[n.Name] = true
 			all = append(all, fmt.Errorf("giving name %q back: %w", n.Name, err))
 		}
 	}
-	return errors.Join(all...)
+	return kept, errors.Join(all...)
 }
 
 func (e *Engine) tag(ctx context.Context, id manifest.Digest, name string) error {

@@ -416,11 +416,15 @@ func TestNameMovedMeanwhile(t *testing.T) {
 // failing is a store that cannot set one name.
 type failing struct {
 	store
-	bad string
+	bad    string
+	before func() // nil, or called before it fails
 }
 
 func (f failing) name(ctx context.Context, r *release, n load.Name) error {
 	if n.Name == f.bad {
+		if f.before != nil {
+			f.before()
+		}
 		return errors.New("no such luck")
 	}
 	return f.store.name(ctx, r, n)
@@ -435,12 +439,36 @@ func TestNamesGoBack(t *testing.T) {
 		r := packed(t, named{single(t, "linux/amd64", gzipLayer(t, tarOf(t, "f", noise(66, 1<<10)))), names})
 		p, err := e.plan(t.Context(), r)
 		must(t, err)
-		e.store = failing{e.store, names[2]}
+		e.store = failing{store: e.store, bad: names[2]}
 		if err := e.load(t.Context(), r, p, progress.Discard); err == nil || !strings.Contains(err.Error(), "no such luck") {
 			t.Errorf("loading: %v", err)
 		}
 		if a, b, c := inspectID(t, e, names[0]), inspectID(t, e, names[1]), inspectID(t, e, names[2]); a != oldID || b != "" || c != "" {
 			t.Errorf("names stand for %q, %q and %q, want %q and nothing", a, b, c, oldID)
+		}
+	})
+}
+
+// TestNamesThatCannotGoBack holds that an error says which names were set and
+// which were not, if the image that had one is gone when it is to go back.
+func TestNamesThatCannotGoBack(t *testing.T) {
+	onEngines(t, func(t *testing.T, e *Engine, _ *realtest.DockerDaemon) {
+		names := []string{uniqueName(t, ":1"), uniqueName(t, ":1"), uniqueName(t, ":1")}
+		loadAll(t, e, packed(t, named{single(t, "linux/amd64", gzipLayer(t, tarOf(t, "f", noise(67, 1<<10)))), names[:1]}))
+		oldID := inspectID(t, e, names[0])
+		r := packed(t, named{single(t, "linux/amd64", gzipLayer(t, tarOf(t, "f", noise(68, 1<<10)))), names})
+		p, err := e.plan(t.Context(), r)
+		must(t, err)
+		e.store = failing{e.store, names[2], func() {
+			e.api.ImageRemove(t.Context(), oldID, client.ImageRemoveOptions{})
+		}}
+		err = e.load(t.Context(), r, p, progress.Discard)
+		var partly *load.PartlyNamedError
+		if !errors.As(err, &partly) || !slices.Equal(partly.Set, names[:1]) || !slices.Equal(partly.Unset, names[1:]) {
+			t.Fatalf("loading: %v, want %q set and %q not", err, names[:1], names[1:])
+		}
+		if a, b := inspectID(t, e, names[0]), inspectID(t, e, names[1]); a != p.Names[0].New.String() || b != "" {
+			t.Errorf("names stand for %q and %q, want %q and nothing", a, b, p.Names[0].New)
 		}
 	})
 }

@@ -44,7 +44,7 @@ func (e *Engine) load(ctx context.Context, r *release, p *load.Plan, show progre
 			return err
 		}
 	}
-	return e.setNames(ctx, r, p.Names)
+	return e.setNames(ctx, r, p)
 }
 
 // check is Check.

@@ -18,7 +18,7 @@ type compressor struct{ small, medium, large *zstd.Encoder }
 // Up to these sizes in bytes a stream gets the slowest and the second slowest
 // encoder. A page of little news has short streams, and they take no time.
 const (
-	smallStream  = 128 << 10
+	smallStream  = 32 << 10
 	mediumStream = 384 << 10
 )
 

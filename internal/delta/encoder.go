@@ -37,6 +37,7 @@ type Encoder struct {
 	zstd    *compressor
 	matcher matcher
 	last    trail
+	page    struct{ address, size int64 } // that spots are of
 
 	// Scratch, by sample of the page.
 	spots      []spot
@@ -100,6 +101,7 @@ func (e *Encoder) Match(page []byte, address int64) (*Plan, error) {
 		e.last = trail{}
 	}
 	e.collect(page, address)
+	e.page.address, e.page.size = address, int64(len(page))
 	chosen := e.choose()
 	plan := &Plan{page: page, zstd: e.zstd}
 	if len(chosen) == 0 {
@@ -116,6 +118,14 @@ func (e *Encoder) Match(page []byte, address int64) (*Plan, error) {
 		return &Plan{page: page, zstd: e.zstd}, nil
 	}
 	return plan, nil
+}
+
+// AddMatched is Add of the Encoder's Index for the page that was matched last,
+// in the same place. It need not be sampled again.
+func (e *Encoder) AddMatched() {
+	if e.page.address <= addressMask-e.page.size {
+		e.index.enter(e.page.address, e.spots)
+	}
 }
 
 // follow remembers the diagonal on which the page ended.

@@ -66,7 +66,7 @@ func goldenContents() []goldenContent {
 			"eaa984a668e5627dd80aca8ed8ac4fcbd75ad021d2c8f273106d2284f1da922f",
 		}},
 		{name: "moved", bytes: moved, sum: "8ea20bddebb94e17f34bd29c0726aa2ccd8dbf1fcd4da59da18150e8a7506aaf", frames: []string{
-			"c3257d6c3003f3b0ebb5339401ec70392eb8f143fd5ce0f02808187721cf5a6b",
+			"7b82f4468d90fe48050698ccae8ddc31823fed7acb8f05949395699eb62b586d",
 			"ceb838a8ed4840b5cd3bff0773130a16cb858d45f6cee2e28be6fe6f0c3bd3a0",
 		}},
 		{name: "again", bytes: again, sum: "292c732ffdbd7c647394ffde8e3d364bf9eb971a6a725cec2f283279a0d93de4", frames: []string{

@@ -47,6 +47,9 @@ type Index struct {
 	touched uint64
 }
 
+// memoryPage is the bytes that the operating system maps at a time, at least.
+const memoryPage = 4 << 10
+
 // spot is a sampled window: the position behind it and the window's hash.
 type spot struct {
 	end  int
@@ -59,6 +62,11 @@ type spot struct {
 func NewIndex(memory int) *Index {
 	x := &Index{buckets: uint64(max(memory, 4<<10) / (8 * bucketSize))}
 	x.table = make([]uint64, x.buckets*bucketSize)
+	// Memory that is read before it is written is mapped twice, and the second
+	// time all cores are interrupted: writing here is far cheaper.
+	for i := 0; i < len(x.table); i += memoryPage / 8 {
+		x.table[i] = 0
+	}
 	state := uint64(0x6169726c6f636b31)
 	for i := range x.gear {
 		// Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators.
@@ -78,7 +86,12 @@ func (x *Index) Add(address int64, page []byte) {
 		return
 	}
 	x.samples = x.sample(page, x.samples[:0])
-	for group := range slices.Chunk(x.samples, groupSize) {
+	x.enter(address, x.samples)
+}
+
+// enter indexes sampled windows of a page.
+func (x *Index) enter(address int64, samples []spot) {
+	for group := range slices.Chunk(samples, groupSize) {
 		x.touched = x.touch(group)
 		for _, s := range group {
 			if s.hash&(1<<x.level-1) != 0 {

@@ -96,3 +96,25 @@ func TestIndexPassesOverFarAddresses(t *testing.T) {
 		t.Error("the last bytes of the address space are not indexed")
 	}
 }
+
+// A page that was matched is indexed as any other.
+func TestAddMatched(t *testing.T) {
+	for _, memory := range []int{8 << 10, 1 << 20} {
+		got, want := NewIndex(memory), NewIndex(memory)
+		e, err := NewEncoder(got, nil, Limits{MaxPages: 1, Usable: func(int64) bool { return false }}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range int64(6) {
+			page := noise(source(uint64(i/2)), 300_000)
+			if _, err := e.Match(page, i*PageSize); err != nil {
+				t.Fatal(err)
+			}
+			e.AddMatched()
+			want.Add(i*PageSize, page)
+		}
+		if !slices.Equal(got.table, want.table) || got.level != want.level || got.count != want.count {
+			t.Errorf("table of %d bytes: %d entries at level %d, want %d at %d", memory, got.count, got.level, want.count, want.level)
+		}
+	}
+}

@@ -15,11 +15,10 @@ import (
 
 // Delta is what a bundle of To's images carries that is based on From.
 type Delta struct {
-	Exact    bool   `json:"exact"` // To is such a bundle; otherwise it is an estimate
-	Bytes    int64  `json:"bytes"` // of the volumes
-	NewBlobs int    `json:"newBlobs"`
-	NewBytes int64  `json:"newBytes"` // of To's blobs and documents that From has not, whole
-	Note     string `json:"note,omitempty"`
+	Exact    bool  `json:"exact"` // To is such a bundle; otherwise it is an estimate
+	Bytes    int64 `json:"bytes"` // of the volumes
+	NewBlobs int   `json:"newBlobs"`
+	NewBytes int64 `json:"newBytes"` // of To's blobs and documents that From has not, whole
 }
 
 // An estimate tries up to so many pages. Of more, it tries one in so many that
@@ -101,9 +100,6 @@ func (c *comparing) estimate(ctx context.Context, d *Delta, fresh []oci.Descript
 		d.Bytes += n
 	}
 	d.Bytes += perBlob * int64(len(c.to.blobs.Packings()))
-	if c.packedWhole() {
-		d.Note = "the older bundle has gzip layers packed as they are, in which nothing is found again but the whole layer; create --pack small makes a better base"
-	}
 	return carried, nil
 }
 
@@ -114,27 +110,6 @@ func pages(blobs []oci.Descriptor) int64 {
 		bytes += 3 * d.Size // about what gzip does
 	}
 	return bytes / archive.FrameSize
-}
-
-// packedWhole reports whether there are gzip layers in From and none of them
-// is packed as what it decompresses to.
-func (c *comparing) packedWhole() bool {
-	zipped := map[manifest.Digest]bool{}
-	for i := range c.from.units {
-		for _, l := range c.from.units[i].layers {
-			if strings.HasSuffix(l.MediaType, "gzip") {
-				zipped[l.Digest] = true
-			}
-		}
-	}
-	found := false
-	for _, p := range c.from.blobs.Packings() {
-		if strings.HasPrefix(p.Recipe, "gzip") {
-			return false
-		}
-		found = found || zipped[p.Digest]
-	}
-	return found
 }
 
 // estimating is the making of one estimate.

@@ -38,9 +38,6 @@ func (r *Report) Print(w io.Writer) error {
 	}
 	p.line("%-9s %d changed, %d added, %d removed, %d the same", "Images", counts[Changed], counts[Added], counts[Removed], counts[Same])
 	p.line("%-9s %s%s; what is new, whole: %s in %s", "Delta", r.Delta.about(), cli.Bytes(r.Delta.Bytes), cli.Bytes(r.Delta.NewBytes), cli.Count(r.Delta.NewBlobs, "blob"))
-	if r.Delta.Note != "" {
-		p.line("%-9s %s", "Note", r.Delta.Note)
-	}
 	for i := range r.Images {
 		r.printImage(p, &r.Images[i])
 	}

@@ -9,7 +9,7 @@ import (
 	"io"
 	"sync/atomic"
 
-	"github.com/klauspost/compress/flate"
+	"airlock/internal/gzipexact/deflate"
 )
 
 var (
@@ -81,7 +81,7 @@ func (t *tap) Read(p []byte) (int, error) {
 type splitter struct {
 	tap     tap
 	in      *bufio.Reader // on tap
-	inflate io.ReadCloser
+	inflate *deflate.Reader
 	content io.Writer
 	race    *race
 	recipe  Recipe
@@ -105,7 +105,7 @@ const (
 func newSplitter(r io.Reader, content io.Writer) *splitter {
 	s := &splitter{tap: tap{r: r}, content: content, headers: map[string]int{}, buf: make([]byte, copySize)}
 	s.in = bufio.NewReaderSize(&s.tap, inSize)
-	s.inflate = flate.NewReader(s.in)
+	s.inflate = deflate.NewReader(s.in)
 	return s
 }
 
@@ -166,9 +166,7 @@ func (s *splitter) member() error {
 	if s.race == nil {
 		s.race = &race{tiers: candidates(h)}
 	}
-	if err := s.inflate.(flate.Resetter).Reset(s.in, nil); err != nil {
-		return err
-	}
+	s.inflate.Reset()
 	var sum uint32
 	var size int64
 	clear(s.last[:])
@@ -211,8 +209,9 @@ func (s *splitter) inflateSome() (int, error) {
 
 // remember keeps the end of the DEFLATE stream.
 func (s *splitter) remember(stream []byte) {
-	both := append(s.last[:], stream...)
-	copy(s.last[:], both[len(both)-len(s.last):])
+	stream = stream[max(0, len(stream)-len(s.last)):]
+	copy(s.last[:], s.last[len(stream):])
+	copy(s.last[len(s.last)-len(stream):], stream)
 }
 
 // flushed reports whether the stream ends in two empty blocks, not just one.

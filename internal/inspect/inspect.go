@@ -232,6 +232,9 @@ func (r *Report) printPackings(p *printer, image *manifest.Image) {
 	for _, b := range r.Blobs {
 		if _, ok := slices.BinarySearchFunc(image.Blobs, b.Digest, manifest.Digest.Compare); ok {
 			how := b.Recipe
+			if b.Why != "" {
+				how += ", " + b.Why
+			}
 			if b.Frames != "" {
 				how += " (frames: " + b.Frames + ")"
 			}

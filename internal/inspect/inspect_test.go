@@ -48,6 +48,10 @@ func TestProven(t *testing.T) {
 			t.Errorf("does not say %q:\n%s", want, text)
 		}
 	}
+	r.Blobs[0].Why = "for a reason"
+	if text := print(t, r); !strings.Contains(text, ": as it is, for a reason (frames: ") {
+		t.Errorf("does not say why:\n%s", text)
+	}
 	raw, err := json.Marshal(r)
 	must(t, err)
 	var back inspect.Report

@@ -197,17 +197,22 @@ func (v *Verified) CheckCopy(fsys fs.FS) error {
 	return nil
 }
 
+// Same reports whether two places hold the same bundle: a SHA256SUMS of one's,
+// itself or in copy.tar, is one of the other's. Nothing of it is proven.
+func Same(a, b fs.FS) bool { return share(allSums(a), allSums(b)) }
+
 // Different reports whether two places hold different bundles: both have a
-// SHA256SUMS, itself or in copy.tar, and none of one's is one of the other's.
-// Nothing of it is proven.
+// SHA256SUMS, and they are not the Same. A place without one can be part of any.
 func Different(a, b fs.FS) bool {
 	ours, theirs := allSums(a), allSums(b)
-	for _, one := range ours {
-		if slices.ContainsFunc(theirs, func(other []byte) bool { return bytes.Equal(one, other) }) {
-			return false
-		}
-	}
-	return len(ours) > 0 && len(theirs) > 0
+	return len(ours) > 0 && len(theirs) > 0 && !share(ours, theirs)
+}
+
+// share reports whether a text is in both lists.
+func share(ours, theirs [][]byte) bool {
+	return slices.ContainsFunc(ours, func(one []byte) bool {
+		return slices.ContainsFunc(theirs, func(other []byte) bool { return bytes.Equal(one, other) })
+	})
 }
 
 // allSums returns the texts of SHA256SUMS that a place has.

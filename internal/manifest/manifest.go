@@ -33,6 +33,7 @@ const BlockSize = 1 << 20
 const (
 	MaxManifest = 16 << 20 // bytes
 	MaxBases    = 64       // bundles that a bundle is based on
+	MaxUnpacked = 1 << 14  // blobs of all bases whose unpacked contents are listed
 	MaxVolumes  = 9999     // volumes of a bundle
 	maxObjects  = 1 << 18  // braces, counted before anything is allocated for them
 	maxText     = 1024     // bytes of a name, a version, an annotation
@@ -78,6 +79,15 @@ type Base struct {
 	Version string `json:"version"`
 	Root    Digest `json:"root"`  // of its SHA256SUMS
 	Pages   int64  `json:"pages"` // frames of all its contents
+	// Unpacked is what gzip blobs decompress to that the base has as they are, by
+	// blob: further pages to copy from.
+	Unpacked []Unpacked `json:"unpacked,omitempty"`
+}
+
+// Unpacked is what a gzip blob decompresses to.
+type Unpacked struct {
+	Blob Digest `json:"blob"`
+	Size int64  `json:"size"` // bytes that it decompresses to
 }
 
 // Image is one image of the release.
@@ -254,12 +264,32 @@ func (m *Manifest) checkBases() error {
 	if len(m.Bases) > MaxBases {
 		return fmt.Errorf("%d bases, at most %d are allowed", len(m.Bases), MaxBases)
 	}
+	listed := 0
 	for _, b := range m.Bases {
 		if err := errors.Join(CheckLabel(b.Release), CheckLabel(b.Version)); err != nil {
 			return fmt.Errorf("base: %w", err)
 		}
 		if b.Root.IsZero() || b.Pages < 0 || b.Pages > MaxSpace {
 			return fmt.Errorf("base %s %s: root %s with %d pages", b.Release, b.Version, b.Root, b.Pages)
+		}
+		if err := b.checkUnpacked(); err != nil {
+			return fmt.Errorf("base %s %s: %w", b.Release, b.Version, err)
+		}
+		listed += len(b.Unpacked)
+	}
+	if listed > MaxUnpacked {
+		return fmt.Errorf("%d unpacked blobs of bases, at most %d are allowed", listed, MaxUnpacked)
+	}
+	return nil
+}
+
+func (b *Base) checkUnpacked() error {
+	for i, u := range b.Unpacked {
+		if u.Blob.IsZero() || u.Size < 1 || u.Size > MaxSpace {
+			return fmt.Errorf("unpacked blob %s of %d bytes", u.Blob, u.Size)
+		}
+		if i > 0 && b.Unpacked[i-1].Blob.Compare(u.Blob) >= 0 {
+			return fmt.Errorf("unpacked blob %s is out of order", u.Blob)
 		}
 	}
 	return nil

@@ -58,6 +58,24 @@ func TestMarshal(t *testing.T) {
 	}
 }
 
+// TestCheckUnpacked holds how many blobs of all bases may be listed as unpacked.
+func TestCheckUnpacked(t *testing.T) {
+	for n, ok := range map[int]bool{manifest.MaxUnpacked: true, manifest.MaxUnpacked + 1: false} {
+		m := valid()
+		m.Bases = make([]manifest.Base, 2)
+		for i := range m.Bases {
+			m.Bases[i] = manifest.Base{Release: "shop", Version: "1.0", Root: manifest.Digest{byte(1 + i)}}
+		}
+		for i := range n {
+			b := &m.Bases[i%2]
+			b.Unpacked = append(b.Unpacked, manifest.Unpacked{Blob: manifest.Digest{1, byte(i >> 8), byte(i)}, Size: manifest.MaxSpace})
+		}
+		if _, err := m.Marshal(); (err == nil) != ok {
+			t.Errorf("%d blobs: %v", n, err)
+		}
+	}
+}
+
 // TestCheckVolumes holds the limits that are too large for vectors.
 func TestCheckVolumes(t *testing.T) {
 	many := func(n int) []manifest.Volume {

@@ -5,7 +5,48 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+
+	"airlock/internal/manifest"
 )
+
+// Bundles are the files of bundles that were opened together.
+type Bundles []FS
+
+// OpenAll opens the bundles at several paths, folders or tar files. Places that
+// hold the same bundle are the sticks that it is spread over, and come as one.
+func OpenAll(paths []string) (Bundles, error) {
+	var all Bundles
+	for _, path := range paths {
+		files, err := Open(path)
+		if err != nil {
+			return nil, errors.Join(err, all.Close())
+		}
+		all = all.with(files)
+	}
+	return all, nil
+}
+
+func (all Bundles) with(files FS) Bundles {
+	for i, one := range all {
+		if manifest.Same(one, files) {
+			all[i] = Join(one, files)
+			return all
+		}
+	}
+	return append(all, files)
+}
+
+// Files returns the files of each bundle.
+func (all Bundles) Files() []fs.FS {
+	files := make([]fs.FS, len(all))
+	for i, one := range all {
+		files[i] = one
+	}
+	return files
+}
+
+// Close closes all bundles.
+func (all Bundles) Close() error { return joined(all).Close() }
 
 // Join returns the files of several places as those of one: the sticks that a
 // bundle is spread over. Of a name that several have, the first place's file

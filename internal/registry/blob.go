@@ -18,9 +18,9 @@ import (
 const progressEnough = 1 << 20
 
 // Open returns the bytes [from, to) of a blob. A body that breaks is asked for
-// again from where it broke. Read returns io.ErrUnexpectedEOF where the
-// registry says that there are fewer bytes, and an error that wraps ErrRejected
-// where there are more. A registry that does no ranges gives an error that
+// again from where it broke. A registry that says that there are more or fewer
+// bytes is an error that wraps ErrRejected; where it does not say, and they end
+// too early, Read returns io.ErrUnexpectedEOF. A registry that does no ranges gives an error that
 // wraps oci.ErrNoRanges for any part; the whole can be read from it all the same.
 // The blob's digest is not checked.
 //
@@ -135,7 +135,7 @@ func (b *blob) take(resp *http.Response, part bool) error {
 	default:
 		start = 0
 	}
-	if resp.ContentLength > b.to-start {
+	if resp.ContentLength >= 0 && resp.ContentLength != b.to-start {
 		return fmt.Errorf("%w: the registry answers %d bytes, want %d", ErrRejected, resp.ContentLength, b.to-start)
 	}
 	_, err := io.CopyN(io.Discard, resp.Body, b.next-start)

@@ -28,14 +28,16 @@ type Key struct {
 // encrypted, passphrase is called once with a prompt for a person, and what it
 // returns is overwritten after use; nil means that nobody can be asked.
 func LoadKey(path string, passphrase func(prompt string) ([]byte, error)) (*Key, error) {
-	text, err := readSmall(path)
+	text, err := readKeyFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading private key: %w", err)
+		return nil, err
 	}
 	defer clear(text)
-	if err := checkKeyFile(text); err != nil {
-		return nil, fmt.Errorf("private key %q: %w", path, err)
-	}
+	return parseKey(path, text, passphrase)
+}
+
+// parseKey parses the text of the private key file at path.
+func parseKey(path string, text []byte, passphrase func(prompt string) ([]byte, error)) (*Key, error) {
 	private, err := ssh.ParsePrivateKey(text)
 	var encrypted *ssh.PassphraseMissingError
 	if errors.As(err, &encrypted) {
@@ -58,14 +60,11 @@ func LoadKey(path string, passphrase func(prompt string) ([]byte, error)) (*Key,
 // is taken from that file, never from a .pub beside it, which may be another
 // key's; an encrypted key in OpenSSH form shows it without its passphrase.
 func PublicKeyOf(path string, passphrase func(prompt string) ([]byte, error)) (ssh.PublicKey, error) {
-	text, err := readSmall(path)
+	text, err := readKeyFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading private key: %w", err)
+		return nil, err
 	}
 	defer clear(text)
-	if err := checkKeyFile(text); err != nil {
-		return nil, fmt.Errorf("private key %q: %w", path, err)
-	}
 	var encrypted *ssh.PassphraseMissingError
 	if _, err := ssh.ParsePrivateKey(text); errors.As(err, &encrypted) && encrypted.PublicKey != nil {
 		if err := checkPublicKey(encrypted.PublicKey); err != nil {
@@ -73,11 +72,25 @@ func PublicKeyOf(path string, passphrase func(prompt string) ([]byte, error)) (s
 		}
 		return encrypted.PublicKey, nil
 	}
-	key, err := LoadKey(path, passphrase)
+	key, err := parseKey(path, text, passphrase)
 	if err != nil {
 		return nil, err
 	}
 	return key.PublicKey(), nil
+}
+
+// readKeyFile reads the file at path, which must look like a private key that
+// can sign here.
+func readKeyFile(path string) ([]byte, error) {
+	text, err := readSmall(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading private key: %w", err)
+	}
+	if err := checkKeyFile(text); err != nil {
+		clear(text)
+		return nil, fmt.Errorf("private key %q: %w", path, err)
+	}
+	return text, nil
 }
 
 // readSmall reads a regular file of at most maxKeyFile bytes.

@@ -10,3 +10,8 @@ var fast = cpuid.CPU.Supports(cpuid.SHA, cpuid.SSE4, cpuid.SSSE3)
 //
 //go:noescape
 func compress(a, b *[8]uint32, blocks []byte)
+
+// compress3 is compress on three states.
+//
+//go:noescape
+func compress3(a, b, c *[8]uint32, blocks []byte)

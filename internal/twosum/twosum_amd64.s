@@ -106,6 +106,93 @@ loop:
 done:
 	RET
 
+// ROUNDS3 is ROUNDS on the state in X11 and X12 too.
+#define ROUNDS3(k, m) \
+	MOVOU       k(AX), X0     \
+	PADDL       m, X0         \
+	SHA256RNDS2 X0, X1, X2    \
+	SHA256RNDS2 X0, X3, X4    \
+	SHA256RNDS2 X0, X11, X12  \
+	PSHUFD      $0x0E, X0, X0 \
+	SHA256RNDS2 X0, X2, X1    \
+	SHA256RNDS2 X0, X4, X3    \
+	SHA256RNDS2 X0, X12, X11
+
+// RESTORE adds what was kept at an offset from the stack pointer.
+#define RESTORE(at, x) \
+	MOVOU at(SP), X9 \
+	PADDL X9, x
+
+// func compress3(a, b, c *[8]uint32, blocks []byte)
+TEXT ·compress3(SB), NOSPLIT, $64-48
+	MOVQ a+0(FP), R8
+	MOVQ b+8(FP), R9
+	MOVQ c+16(FP), R10
+	MOVQ blocks_base+24(FP), SI
+	MOVQ blocks_len+32(FP), DX
+	SHRQ $6, DX
+	JZ   done3
+	LEAQ constants<>(SB), AX
+	MOVOU swap<>(SB), X10
+	LOAD(R8, X1, X2)
+	LOAD(R9, X3, X4)
+	LOAD(R10, X11, X12)
+
+loop3:
+	MOVOU X1, 0(SP)
+	MOVOU X2, 16(SP)
+	MOVOU X3, 32(SP)
+	MOVOU X4, 48(SP)
+	MOVO X11, X13
+	MOVO X12, X14
+	WORDS(0, X5)
+	WORDS(16, X6)
+	WORDS(32, X7)
+	WORDS(48, X8)
+	ROUNDS3(0, X5)
+	SCHEDULE(X5, X6, X7, X8)
+	ROUNDS3(16, X6)
+	SCHEDULE(X6, X7, X8, X5)
+	ROUNDS3(32, X7)
+	SCHEDULE(X7, X8, X5, X6)
+	ROUNDS3(48, X8)
+	SCHEDULE(X8, X5, X6, X7)
+	ROUNDS3(64, X5)
+	SCHEDULE(X5, X6, X7, X8)
+	ROUNDS3(80, X6)
+	SCHEDULE(X6, X7, X8, X5)
+	ROUNDS3(96, X7)
+	SCHEDULE(X7, X8, X5, X6)
+	ROUNDS3(112, X8)
+	SCHEDULE(X8, X5, X6, X7)
+	ROUNDS3(128, X5)
+	SCHEDULE(X5, X6, X7, X8)
+	ROUNDS3(144, X6)
+	SCHEDULE(X6, X7, X8, X5)
+	ROUNDS3(160, X7)
+	SCHEDULE(X7, X8, X5, X6)
+	ROUNDS3(176, X8)
+	SCHEDULE(X8, X5, X6, X7)
+	ROUNDS3(192, X5)
+	ROUNDS3(208, X6)
+	ROUNDS3(224, X7)
+	ROUNDS3(240, X8)
+	RESTORE(0, X1)
+	RESTORE(16, X2)
+	RESTORE(32, X3)
+	RESTORE(48, X4)
+	PADDL X13, X11
+	PADDL X14, X12
+	ADDQ  $64, SI
+	DECQ  DX
+	JNZ   loop3
+	STORE(R8, X1, X2)
+	STORE(R9, X3, X4)
+	STORE(R10, X11, X12)
+
+done3:
+	RET
+
 // swap makes big-endian words of 16 bytes.
 DATA swap<>+0(SB)/8, $0x0405060700010203
 DATA swap<>+8(SB)/8, $0x0c0d0e0f08090a0b

@@ -36,6 +36,62 @@ func TestAgreesWithTheStandardLibrary(t *testing.T) {
 	}
 }
 
+// TestExtend holds that a piece is added if its own hash is right, and leaves
+// nothing behind if not.
+func TestExtend(t *testing.T) {
+	random := rand.NewChaCha8([32]byte{2})
+	data := make([]byte, 1024)
+	random.Read(data)
+	for n := range 200 {
+		var h Hash
+		for _, piece := range [][]byte{data[:64], data[64:256], data[256 : 256+n]} {
+			own, before := sha256.Sum256(piece), h.Sum()
+			wrong := own
+			wrong[31] ^= 1
+			if h.Extend(piece, wrong) || h.Sum() != before {
+				t.Fatalf("%d bytes with another hash were added", len(piece))
+			}
+			if !h.Extend(piece, own) {
+				t.Fatalf("%d bytes were not added", len(piece))
+			}
+		}
+		if h.Sum() != sha256.Sum256(data[:256+n]) {
+			t.Fatalf("%d bytes have another hash", 256+n)
+		}
+	}
+}
+
+// TestAppendTo has two runs that begin at different pieces.
+func TestAppendTo(t *testing.T) {
+	data := make([]byte, 4096)
+	rand.NewChaCha8([32]byte{4}).Read(data)
+	for n := range 300 {
+		var long, short Hash
+		long.Append(data[:1024])
+		for _, piece := range [][]byte{data[1024:1088], data[1088:2048], data[2048:2048], data[2048 : 2048+n]} {
+			if got := long.AppendTo(&short, piece); got != sha256.Sum256(piece) {
+				t.Fatalf("%d bytes: %x", len(piece), got)
+			}
+		}
+		if long.Sum() != sha256.Sum256(data[:2048+n]) || short.Sum() != sha256.Sum256(data[1024:2048+n]) {
+			t.Fatalf("%d bytes have other hashes", 2048+n)
+		}
+	}
+}
+
+func TestWrite(t *testing.T) {
+	data := make([]byte, 1024)
+	rand.NewChaCha8([32]byte{3}).Read(data)
+	for n := range 200 {
+		var h Hash
+		h.Write(data[:128])
+		h.Append(data[128:192])
+		if got, err := h.Write(data[192 : 192+n]); got != n || err != nil || h.Sum() != sha256.Sum256(data[:192+n]) {
+			t.Fatalf("%d bytes: %d, %v", 192+n, got, err)
+		}
+	}
+}
+
 func TestEmpty(t *testing.T) {
 	var h Hash
 	if h.Sum() != sha256.Sum256(nil) {
@@ -75,6 +131,15 @@ func BenchmarkAppend(b *testing.B) {
 	var h Hash
 	for b.Loop() {
 		h.Append(piece)
+	}
+}
+
+func BenchmarkAppendTo(b *testing.B) {
+	piece := make([]byte, 1<<20)
+	b.SetBytes(int64(len(piece)))
+	var h, other Hash
+	for b.Loop() {
+		h.AppendTo(&other, piece)
 	}
 }
 

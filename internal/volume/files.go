@@ -45,7 +45,7 @@ func (f sectionReader) ReadAt(p []byte, off int64) (int, error) {
 		if off >= f.s.size {
 			return read, io.EOF
 		}
-		n, err := f.r.copyBlock(p[read:], f.s, off)
+		n, err := f.r.copyBlock(p[read:], f.s, off, nil)
 		if err != nil {
 			return read, err
 		}

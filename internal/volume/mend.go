@@ -41,7 +41,7 @@ func (r *Reader) Supply(block func(number int64, data []byte) bool) { r.mender.s
 
 // supply fills data with a proven block that was supplied.
 func (r *Reader) supply(number int64, data []byte) bool {
-	return r.mender.supplied != nil && r.mender.supplied(number, data) && r.proves(number, data)
+	return r.mender.supplied != nil && r.mender.supplied(number, data) && r.proves(number, data, nil)
 }
 
 // Block is a block of a bundle, for people and for Repaired.
@@ -146,7 +146,7 @@ type recovery struct {
 
 // get reads a block, or takes one that was supplied.
 func (c *recovery) get(number int64, data []byte) bool {
-	if !c.bad[number] && c.r.read(number, data) == nil {
+	if !c.bad[number] && c.r.read(number, data, nil) == nil {
 		return true
 	}
 	c.bad[number] = !c.r.supply(number, data)
@@ -207,7 +207,7 @@ func (c *recovery) solve() error {
 	for i, row := range c.missing {
 		number := numbers[row]
 		data := solved[i][:c.r.blockSize(number)]
-		if !c.r.proves(number, data) {
+		if !c.r.proves(number, data, nil) {
 			return fmt.Errorf("%w: %s, made again from parity, is not what was signed", ErrDamaged, c.r.named(number))
 		}
 		c.made[number] = data
@@ -231,7 +231,7 @@ func (c *recovery) remake() error {
 		if !c.bad[number] {
 			continue
 		}
-		if !c.r.proves(number, data) {
+		if !c.r.proves(number, data, nil) {
 			return fmt.Errorf("%w: %s, computed again, is not what was signed", ErrDamaged, c.r.named(number))
 		}
 		c.made[number] = slices.Clone(data)

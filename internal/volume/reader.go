@@ -11,6 +11,7 @@ import (
 
 	"airlock/internal/lru"
 	"airlock/internal/manifest"
+	"airlock/internal/twosum"
 )
 
 // ErrDamaged is wrapped where volumes do not hold the bytes that were signed:
@@ -142,7 +143,21 @@ func (r *Reader) Verified() *manifest.Verified { return r.verified }
 
 // ReadAt reads proven bytes of the space at offset off (io.ReaderAt). An error
 // that wraps ErrDamaged names the volume and the block.
-func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
+func (r *Reader) ReadAt(p []byte, off int64) (int, error) { return r.readAt(p, off, nil) }
+
+// ReadHashed is ReadAt that adds the bytes to sum as well, in the pass over them
+// that proves their block if all of it is read. sum has just the bytes that are
+// returned. What is read into one sum has to begin at a multiple of
+// twosum.BlockSize, and each time but the last to have such a length.
+func (r *Reader) ReadHashed(p []byte, off int64, sum *twosum.Hash) (int, error) {
+	if off%twosum.BlockSize != 0 {
+		return 0, fmt.Errorf("offset %d is no multiple of %d", off, twosum.BlockSize)
+	}
+	return r.readAt(p, off, sum)
+}
+
+// readAt is ReadAt and, with a sum, ReadHashed.
+func (r *Reader) readAt(p []byte, off int64, sum *twosum.Hash) (int, error) {
 	if off < 0 || off > r.size {
 		return 0, fmt.Errorf("offset %d is outside the volumes' %d bytes", off, r.size)
 	}
@@ -152,7 +167,7 @@ func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 			return read, io.EOF
 		}
 		s := r.at(off)
-		n, err := r.copyBlock(p[read:], s, off-s.start)
+		n, err := r.copyBlock(p[read:], s, off-s.start, sum)
 		if err != nil {
 			return read, err
 		}
@@ -169,17 +184,22 @@ func (r *Reader) at(off int64) *section {
 }
 
 // copyBlock copies proven bytes of a file from offset off on to p, up to the
-// end of the block, and returns how many. A block that p takes whole is not kept.
-func (r *Reader) copyBlock(p []byte, s *section, off int64) (int, error) {
+// end of the block, adds them to sum unless it is nil, and returns how many. A
+// block that p takes whole is not kept.
+func (r *Reader) copyBlock(p []byte, s *section, off int64, sum *twosum.Hash) (int, error) {
 	number, inside := s.first+off/manifest.BlockSize, off%manifest.BlockSize
 	if size := r.blockSize(number); inside == 0 && int64(len(p)) >= size {
-		return int(size), r.fill(number, p[:size])
+		return int(size), r.fill(number, p[:size], sum)
 	}
 	data, err := r.Block(number)
 	if err != nil {
 		return 0, err
 	}
-	return copy(p, data[inside:]), nil
+	n := copy(p, data[inside:])
+	if sum != nil {
+		sum.Write(p[:n])
+	}
+	return n, nil
 }
 
 // Block returns the proven bytes of a block by its number in blocks.bin. They
@@ -187,15 +207,18 @@ func (r *Reader) copyBlock(p []byte, s *section, off int64) (int, error) {
 func (r *Reader) Block(number int64) ([]byte, error) {
 	return r.blocks.Get(number, func() ([]byte, error) {
 		data := make([]byte, r.blockSize(number))
-		return data, r.fill(number, data)
+		return data, r.fill(number, data, nil)
 	})
 }
 
-// fill reads a block into data, which has the block's size, or makes it again.
-func (r *Reader) fill(number int64, data []byte) error {
-	err := r.read(number, data)
+// fill reads a block into data, which has the block's size, or makes it again,
+// and adds it to sum, unless that is nil, once it is proven.
+func (r *Reader) fill(number int64, data []byte, sum *twosum.Hash) error {
+	err := r.read(number, data, sum)
 	if err != nil && r.mender.parity != nil {
-		err = r.mend(number, data)
+		if err = r.mend(number, data); err == nil && sum != nil {
+			sum.Write(data)
+		}
 	}
 	return err
 }
@@ -215,8 +238,9 @@ func (r *Reader) blockSize(number int64) int64 {
 	return min(manifest.BlockSize, s.size-(number-s.first)*manifest.BlockSize)
 }
 
-// read reads a block into data, which has the block's size, and proves it.
-func (r *Reader) read(number int64, data []byte) error {
+// read reads a block into data, which has the block's size, and proves it; then
+// sum has it too, unless it is nil.
+func (r *Reader) read(number int64, data []byte, sum *twosum.Hash) error {
 	s := r.locate(number)
 	if s.file == nil {
 		return s.wrong
@@ -225,14 +249,19 @@ func (r *Reader) read(number int64, data []byte) error {
 	if n, err := s.file.ReadAt(data, index*manifest.BlockSize); n < len(data) {
 		return fmt.Errorf("reading block %d of %s %s: %w", index, s.what, s.name, err)
 	}
-	if !r.proves(number, data) {
+	if !r.proves(number, data, sum) {
 		return fmt.Errorf("%w: block %d of %s %s (bytes %d to %d) is not what was signed",
 			ErrDamaged, index, s.what, s.name, index*manifest.BlockSize, index*manifest.BlockSize+int64(len(data))-1)
 	}
 	return nil
 }
 
-// proves reports whether these are a block's bytes.
-func (r *Reader) proves(number int64, data []byte) bool {
-	return manifest.DigestOf(data) == manifest.Digest(r.sums[number*sha256.Size:(number+1)*sha256.Size])
+// proves reports whether these are a block's bytes; if they are, sum has them
+// too, unless it is nil.
+func (r *Reader) proves(number int64, data []byte, sum *twosum.Hash) bool {
+	want := [sha256.Size]byte(r.sums[number*sha256.Size : (number+1)*sha256.Size])
+	if sum != nil {
+		return sum.Extend(data, want)
+	}
+	return sha256.Sum256(data) == want
 }

@@ -126,7 +126,7 @@ func (v *surveyor) read(ctx context.Context, queue chan<- *reading, free <-chan 
 		case buffer := <-free:
 			number := v.s.first + index
 			b := &reading{number: number, data: buffer[:v.r.blockSize(number)], err: make(chan error, 1)}
-			go func() { b.err <- v.r.read(number, b.data) }()
+			go func() { b.err <- v.r.read(number, b.data, nil) }()
 			select {
 			case queue <- b:
 			case <-ctx.Done():

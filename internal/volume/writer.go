@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"airlock/internal/manifest"
 	"airlock/internal/twosum"
@@ -56,6 +57,8 @@ type Writer struct {
 	stages []chan *block
 	done   sync.WaitGroup
 
+	hashed atomic.Int64 // end of what the hashing stage has taken
+
 	set  Set
 	sum  *twosum.Hash   // of the volume being hashed; the hashing stage's
 	file io.WriteCloser // the volume being written; the writing stage's
@@ -76,9 +79,18 @@ type Writer struct {
 // block is up to BlockSize bytes on their way through the stages.
 type block struct {
 	data    []byte
+	runs    []run // of contents in data
+	end     int64 // in the space
 	volume  int
 	ends    bool // the volume ends with it
+	settles bool // it is none: only what was sent before it is waited for
 	pending sync.WaitGroup
+}
+
+// run is bytes [from, to) of a block that have a sum.
+type run struct {
+	sum      *twosum.Hash
+	from, to int
 }
 
 const underWay = 16
@@ -120,7 +132,13 @@ func (w *Writer) Offset() int64 { return w.offset }
 
 // Write appends p to the space. An error of creating or writing a volume is
 // returned by a later Write or by Close.
-func (w *Writer) Write(p []byte) (int, error) {
+func (w *Writer) Write(p []byte) (int, error) { return w.WriteHashed(p, nil) }
+
+// WriteHashed is Write that adds p to sum as well, unless that is nil, in the pass
+// that hashes its blocks: before Hashed passes the end of p. Until then sum is
+// the Writer's. What is written to one sum has to stand in one run that begins at
+// a multiple of twosum.BlockSize, and to have such a length each time but the last.
+func (w *Writer) WriteHashed(p []byte, sum *twosum.Hash) (int, error) {
 	written := 0
 	for len(p) > 0 {
 		if w.fill == nil {
@@ -129,6 +147,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 			}
 		}
 		n := min(len(p), manifest.BlockSize-len(w.fill.data))
+		w.fill.note(sum, n)
 		w.mu.Lock()
 		w.fill.data = append(w.fill.data, p[:n]...)
 		w.offset += int64(n)
@@ -139,6 +158,42 @@ func (w *Writer) Write(p []byte) (int, error) {
 		}
 	}
 	return written, nil
+}
+
+// note has the next n bytes of the block added to sum.
+func (b *block) note(sum *twosum.Hash, n int) {
+	if sum == nil {
+		return
+	}
+	at, last := len(b.data), len(b.runs)-1
+	if last >= 0 && b.runs[last].sum == sum {
+		b.runs[last].to = at + n
+		return
+	}
+	b.runs = append(b.runs, run{sum, at, at + n})
+}
+
+// Hashed returns the offset up to which sums given to WriteHashed are complete.
+func (w *Writer) Hashed() int64 { return w.hashed.Load() }
+
+// Settle waits until all sums given to WriteHashed are complete.
+func (w *Writer) Settle() {
+	settled := &block{settles: true}
+	settled.pending.Add(1)
+	w.stages[0] <- settled
+	settled.pending.Wait()
+	if w.fill != nil {
+		w.fill.sumRuns()
+	}
+	w.hashed.Store(w.offset)
+}
+
+// sumRuns adds what has a sum to it.
+func (b *block) sumRuns() {
+	for _, r := range b.runs {
+		r.sum.Write(b.data[r.from:r.to])
+	}
+	b.runs = b.runs[:0]
 }
 
 // next takes a free block to fill, waiting for one.
@@ -163,7 +218,7 @@ func (w *Writer) next() error {
 func (w *Writer) send(ends bool) {
 	w.mu.Lock()
 	b := w.fill
-	w.fill, b.ends = nil, ends
+	w.fill, b.end, b.ends = nil, w.offset, ends
 	w.mu.Unlock()
 	b.pending.Add(len(w.stages))
 	for _, stage := range w.stages {
@@ -218,7 +273,11 @@ func (w *Writer) marker() *block {
 }
 
 func (w *Writer) hashBlock(b *block) {
-	sum := w.sum.Append(b.data)
+	if b.settles {
+		return
+	}
+	sum := w.hash(b)
+	w.hashed.Store(max(w.hashed.Load(), b.end))
 	if len(b.data) > 0 {
 		w.set.Blocks = append(w.set.Blocks, sum[:]...)
 		if w.checks {
@@ -234,6 +293,17 @@ func (w *Writer) hashBlock(b *block) {
 		w.set.Sums[v.Name] = manifest.Digest(w.sum.Sum())
 		w.sum = new(twosum.Hash)
 	}
+}
+
+// hash returns a block's hash and adds it to the volume's, and to what has a sum.
+func (w *Writer) hash(b *block) [twosum.Size]byte {
+	if len(b.runs) == 1 && b.runs[0].to-b.runs[0].from == len(b.data) {
+		other := b.runs[0].sum
+		b.runs = b.runs[:0]
+		return w.sum.AppendTo(other, b.data)
+	}
+	b.sumRuns()
+	return w.sum.Append(b.data)
 }
 
 func (w *Writer) writeBlock(b *block) {

@@ -36,6 +36,18 @@ func (j *journey) load(bundle string, more ...string) func(context.Context, *met
 	}
 }
 
+func (j *journey) cranePush(ctx context.Context, m *meter) error {
+	return m.run(ctx, command{args: []string{j.tool("crane"), "push", "--index", j.file("crane"), j.registry.addr + "/bench/all:1"}})
+}
+
+// loadDaemon is unbundle load to the engine of the moment.
+func (j *journey) loadDaemon(bundle string) func(context.Context, *meter) error {
+	return func(ctx context.Context, m *meter) error {
+		return m.run(ctx, j.unbundle("load", "-q", bundle, "--trust", j.path("allowed_signers"),
+			"--to", "docker", "--docker-host", j.engine.host()))
+	}
+}
+
 // arrived asks the registry for the images by digest.
 func (j *journey) arrived(ctx context.Context) error {
 	for _, im := range j.images {
@@ -63,16 +75,13 @@ func (j *journey) loadRegistry(ctx context.Context) error {
 		}
 		return nil
 	}
-	crane := func(ctx context.Context, m *meter) error {
-		return m.run(ctx, command{args: []string{j.tool("crane"), "push", "--index", j.file("crane"), j.registry.addr + "/bench/all:1"}})
-	}
 	r, err := j.hold(ctx, contest{
 		title: "Load into an empty registry", reference: "crane push", rounds: j.rounds,
 		note: "crane pushes all images as one index into one repository; the others, each image into its own. skopeo's layout has other digests than the release where an image has Docker's media types.",
 		steps: []step{
 			{name: "unbundle load", prepare: j.freshRegistry, servers: j.registryServers, run: j.load(j.file("bundle")), check: j.arrived},
 			{name: "unbundle load, again", servers: j.registryServers, run: j.load(j.file("bundle"))},
-			{name: "crane push", prepare: j.freshRegistry, servers: j.registryServers, run: crane},
+			{name: "crane push", prepare: j.freshRegistry, servers: j.registryServers, run: j.cranePush},
 			{name: "skopeo copy", prepare: j.freshRegistry, servers: j.registryServers, run: skopeo},
 		},
 	})
@@ -139,7 +148,12 @@ func (j *journey) loadDocker(ctx context.Context) error {
 	if err := j.loadEngine(ctx, classic); err != nil {
 		return err
 	}
-	if err := j.fillEngine(ctx, today); err != nil {
+	// docker pull leaves out layers that the engine has unpacked from another
+	// compression, and docker save then every layer of such an image.
+	if err := j.freshEngine(ctx, today); err != nil {
+		return err
+	}
+	if err := j.loadDaemon(j.file("bundle"))(ctx, new(meter)); err != nil {
 		return err
 	}
 	if err := j.save(ctx); err != nil {
@@ -153,10 +167,7 @@ func (j *journey) loadEngine(ctx context.Context, g generation) error {
 	there := func(ctx context.Context) error {
 		return new(meter).run(ctx, j.docker(append([]string{"image", "inspect"}, j.refs()...)...))
 	}
-	load := func(ctx context.Context, m *meter) error {
-		return m.run(ctx, j.unbundle("load", "-q", j.file("bundle"), "--trust", j.path("allowed_signers"),
-			"--to", "docker", "--docker-host", j.engine.host()))
-	}
+	load := j.loadDaemon(j.file("bundle"))
 	steps := []step{
 		{name: "unbundle load", prepare: empty, servers: j.engineServers, run: load, check: there},
 		{name: "unbundle load, again", servers: j.engineServers, run: load},
@@ -174,7 +185,8 @@ func (j *journey) loadEngine(ctx context.Context, g generation) error {
 				}},
 			step{name: "skopeo copy", prepare: empty, servers: j.engineServers, check: there, run: j.skopeoToEngine})
 	} else {
-		note += " Debian's skopeo is too old for this engine."
+		note += " That was filled by unbundle load: docker save leaves out images that docker pull has not fetched whole, for it had some of their layers in another compression." +
+			" Debian's skopeo is too old for this engine."
 	}
 	r, err := j.hold(ctx, contest{
 		title: "Load into " + g.String(), reference: "docker load", rounds: j.rounds, note: note, steps: steps,
@@ -222,10 +234,7 @@ func (b *bench) memory(ctx context.Context) error {
 					j.atEnd(j.endEngine)
 					return j.freshEngine(ctx, classic)
 				},
-				run: func(ctx context.Context, m *meter) error {
-					return m.run(ctx, j.unbundle("load", "-q", j.file("bundle"), "--trust", j.path("allowed_signers"),
-						"--to", "docker", "--docker-host", j.engine.host()))
-				}},
+				run: j.loadDaemon(j.file("bundle"))},
 		},
 	})
 	if err != nil {

@@ -73,23 +73,18 @@ func (j *journey) firstShipment(ctx context.Context) error {
 	if err := j.fillEngine(ctx, classic); err != nil {
 		return err
 	}
-	yaml, zst := j.file("release.yaml"), j.file("save.tar.zst")
+	yaml := j.file("release.yaml")
 	create := func(name, out string, more ...string) step {
 		return step{name: name, prepare: fresh(j.file(out)), made: j.file(out), run: commands(j.pack(yaml, j.file(out), more...))}
 	}
-	pull := command{args: append(append([]string{j.tool("crane"), "pull", "--format", "oci"}, j.refs()...), j.file("crane"))}
 	r, err := j.hold(ctx, contest{
 		title: "First shipment: v1", reference: "crane pull", rounds: j.rounds,
 		steps: []step{
 			create("bundle create --pack small", "v1", "--pack", "small"),
 			create("bundle create", "bundle"),
-			{name: "crane pull", prepare: fresh(j.file("crane")), made: j.file("crane"), run: commands(pull)},
+			{name: "crane pull", prepare: fresh(j.file("crane")), made: j.file("crane"), run: commands(j.cranePull())},
 			{name: "skopeo sync to dir:", prepare: fresh(j.file("dir")), made: j.file("dir"), run: commands(j.skopeoSync())},
-			{name: "docker save | zstd -3 -T2", prepare: fresh(zst), made: zst, servers: j.engineServers,
-				run: func(ctx context.Context, m *meter) error {
-					return m.pipe(ctx, j.docker(append([]string{"save"}, j.refs()...)...),
-						command{args: []string{"zstd", "-q", "-3", "-T2", "-o", zst}})
-				}},
+			j.saveZstd(),
 		},
 	})
 	if err != nil {
@@ -176,14 +171,11 @@ func (j *journey) loadSmall(ctx context.Context) error {
 			return j.arrived(ctx)
 		}
 	}
-	push := func(ctx context.Context, m *meter) error {
-		return m.run(ctx, command{args: []string{j.tool("crane"), "push", "--index", j.file("crane"), j.registry.addr + "/small/all:1"}})
-	}
 	r, err := j.hold(ctx, contest{
 		title: "Load into a registry", reference: "crane push of v1", rounds: j.rounds,
 		note: "v2 is loaded into the registry that has v1. Every gzip layer is made again, bit for bit.",
 		steps: []step{
-			{name: "crane push of v1", prepare: j.freshRegistry, servers: j.registryServers, run: push},
+			{name: "crane push of v1", prepare: j.freshRegistry, servers: j.registryServers, run: j.cranePush},
 			{name: "unbundle load of v1, packed fast", prepare: j.freshRegistry, servers: j.registryServers, run: j.load(j.file("bundle")), check: arrived(v1)},
 			{name: "unbundle load of v1, packed small", prepare: j.freshRegistry, servers: j.registryServers, run: j.load(j.file("v1")), check: arrived(v1)},
 			{name: "unbundle load of v2, base v1", servers: j.registryServers, run: j.load(j.file("v2"), "--base", j.file("v1")), check: arrived(v2)},
@@ -209,17 +201,11 @@ func (j *journey) loadSmallDocker(ctx context.Context, images []image) error {
 	j.images = images
 	j.atEnd(j.endEngine)
 	empty := func(ctx context.Context) error { return j.freshEngine(ctx, classic) }
-	load := func(bundle string) func(context.Context, *meter) error {
-		return func(ctx context.Context, m *meter) error {
-			return m.run(ctx, j.unbundle("load", "-q", j.file(bundle), "--trust", j.path("allowed_signers"),
-				"--to", "docker", "--docker-host", j.engine.host()))
-		}
-	}
 	r, err := j.hold(ctx, contest{
 		title: "Load into " + classic.String() + ": v1", reference: "zstd -d | docker load", rounds: j.rounds,
 		steps: []step{
-			{name: "unbundle load, packed small", prepare: empty, servers: j.engineServers, run: load("v1")},
-			{name: "unbundle load, packed fast", prepare: empty, servers: j.engineServers, run: load("bundle")},
+			{name: "unbundle load, packed small", prepare: empty, servers: j.engineServers, run: j.loadDaemon(j.file("v1"))},
+			{name: "unbundle load, packed fast", prepare: empty, servers: j.engineServers, run: j.loadDaemon(j.file("bundle"))},
 			{name: "zstd -d | docker load", prepare: empty, servers: j.engineServers,
 				run: func(ctx context.Context, m *meter) error {
 					return m.pipe(ctx, command{args: []string{"zstd", "-q", "-d", "-c", j.file("save.tar.zst")}}, j.docker("load", "-q"))

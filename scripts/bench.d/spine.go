@@ -122,20 +122,16 @@ func (j *journey) create(ctx context.Context) error {
 		return err
 	}
 	source := func() []*program { return []*program{j.set.registry.program} }
-	pull := func(dir string) command {
-		return command{args: append(append([]string{j.tool("crane"), "pull", "--format", "oci"}, j.refs()...), dir)}
-	}
 	crane := func(name string, more func(dir string) func(context.Context, *meter) error) step {
 		dir := j.file("crane")
 		return step{name: name, prepare: fresh(dir), made: dir, servers: source, run: func(ctx context.Context, m *meter) error {
-			if err := m.run(ctx, pull(dir)); err != nil {
+			if err := m.run(ctx, j.cranePull()); err != nil {
 				return err
 			}
 			return more(dir)(ctx, m)
 		}}
 	}
 	flush := func(dir string) command { return command{args: []string{"sync", "-f", dir}} }
-	zst := j.file("save.tar.zst")
 	r, err := j.hold(ctx, contest{
 		title: "Pack: from a registry to a folder", reference: "crane pull", rounds: j.rounds,
 		note: "bundle create ends when the bundle is durable on the disk; crane and skopeo leave what they wrote to the page cache.",
@@ -159,11 +155,7 @@ func (j *journey) create(ctx context.Context) error {
 				run: commands(j.skopeoPull()...)},
 			{name: "skopeo sync to dir:", prepare: fresh(j.file("dir")), made: j.file("dir"), servers: source,
 				run: commands(j.skopeoSync())},
-			{name: "docker save | zstd -3 -T2", prepare: fresh(zst), made: zst, servers: j.engineServers,
-				run: func(ctx context.Context, m *meter) error {
-					return m.pipe(ctx, j.docker(append([]string{"save"}, j.refs()...)...),
-						command{args: []string{"zstd", "-q", "-3", "-T2", "-o", zst}})
-				}},
+			j.saveZstd(),
 		},
 	})
 	if err != nil {
@@ -180,6 +172,21 @@ func (j *journey) create(ctx context.Context) error {
 
 func memoryBar(r *result, name string, limit float64) bar {
 	return bar{name + "'s memory", float64(r.peak(name)) / (1 << 20), limit, " MiB"}
+}
+
+// saveZstd is the step that saves the engine's images, compressed.
+func (j *journey) saveZstd() step {
+	zst := j.file("save.tar.zst")
+	return step{name: "docker save | zstd -3 -T2", prepare: fresh(zst), made: zst, servers: j.engineServers,
+		run: func(ctx context.Context, m *meter) error {
+			return m.pipe(ctx, j.docker(append([]string{"save"}, j.refs()...)...),
+				command{args: []string{"zstd", "-q", "-3", "-T2", "-o", zst}})
+		}}
+}
+
+// cranePull copies all images into the layout that cranePush pushes.
+func (j *journey) cranePull() command {
+	return command{args: append(append([]string{j.tool("crane"), "pull", "--format", "oci"}, j.refs()...), j.file("crane"))}
 }
 
 // skopeoPull copies all images into one layout, which holds each blob once.

@@ -71,7 +71,7 @@ func (g *guest) run() error {
 		return err
 	}
 	os.Setenv("PATH", "/bin")
-	os.Setenv("HOME", "/root")
+	os.Setenv("HOME", "/home")
 	if err := g.findDisks(); err != nil {
 		return err
 	}

@@ -141,7 +141,7 @@ func (g *guest) afterCut(run runner, t *tally) error {
 	default:
 		return fmt.Errorf("what is left is taken for a bundle: %s", o.short())
 	}
-	_ = os.RemoveAll("/root/.local") // a journal that has seen the future
+	_ = os.RemoveAll("/home/.local") // a journal that has seen the future
 	complete := func(o outcome) bool { return o.code == 0 || whole && o.said("holds a bundle already") }
 	o = run(usb)
 	if !complete(o) && !o.said("read-only file system") {

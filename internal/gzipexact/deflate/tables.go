@@ -49,6 +49,25 @@ func (t Token) Length() int {
 func (t Token) len3() uint32 { return uint32(t>>15) & 0xff }
 func (t Token) off() uint32  { return uint32(t) & 0x7fff }
 
+// symbol returns the literal, or of a match 256 and its length less 3. Neither
+// it nor distance has a branch.
+func (t Token) symbol() uint32 {
+	match := uint32(int32(t) >> 31) // all ones, or zero
+	return match&256 | uint32(t)>>15&255 | uint32(t)&255&^match
+}
+
+// noDistance is what distance returns as the symbol of a literal.
+const noDistance = 31
+
+// distance returns a match's distance symbol, how many extra bits follow that,
+// and these; of a literal noDistance and none.
+func (t Token) distance() (symbol, extra, value uint32) {
+	match := uint32(int32(t) >> 31)
+	off := uint32(t) & 0x7fff & match
+	extra = uint32(bits.Len32(off|2)-2) & 15
+	return (2*extra+off>>extra)&31 | noDistance&^match, extra, off & (1<<extra - 1)
+}
+
 // codegenOrder is the order in which the lengths of the code length code are
 // sent (RFC 1951, section 3.2.7).
 var codegenOrder = [19]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}

@@ -96,7 +96,8 @@ func (w *Writer) Literals(p []byte, c *Code) {
 // Tokens sends tokens with the two codes.
 func (w *Writer) Tokens(tokens []Token, lit, dist *Code) {
 	// One look-up a symbol: code and extra bits of a length, and the number
-	// of both in the top byte.
+	// of both in the top byte; of distances the code and its number. Nothing in
+	// the loop depends on what kind a token is, for that cannot be predicted.
 	var tab [512]uint32
 	for b := range 256 {
 		tab[b] = uint32(lit.bits[b]) | uint32(lit.Len[b])<<24
@@ -105,28 +106,20 @@ func (w *Writer) Tokens(tokens []Token, lit, dist *Code) {
 		v := uint32(lit.bits[257+int(code)]) | uint32(uint16(b)-lengthBase[code])<<l
 		tab[256+b] = v | uint32(l+lengthExtra[code])<<24
 	}
-	var dtab [32]uint64 // base << 32 | extra << 24 | length << 16 | code
+	var dtab [32]uint32
 	for c := range MaxDist {
-		dtab[c] = uint64(distBase[c])<<32 | uint64(distExtra[c])<<24 |
-			uint64(dist.Len[c])<<16 | uint64(dist.bits[c])
+		dtab[c] = uint32(dist.bits[c]) | uint32(dist.Len[c])<<24
 	}
 	acc, n, at := w.acc, w.n, w.len
 	for _, t := range tokens {
-		if !t.IsMatch() {
-			e := tab[t&0xff]
-			acc |= uint64(e&0xffffff) << (n & 63)
-			n += uint(e >> 24)
-		} else {
-			e := tab[256+t.len3()]
-			acc |= uint64(e&0xffffff) << (n & 63)
-			n += uint(e >> 24)
-			off := t.off()
-			d := dtab[DistSymbol(off)&31]
-			l := uint(d>>16) & 0xff
-			v := d&0xffff | uint64(off-uint32(d>>32))<<(l&63)
-			acc |= v << (n & 63)
-			n += l + uint(d>>24)&0xff
-		}
+		e := tab[t.symbol()]
+		sym, extra, value := t.distance()
+		d := dtab[sym]
+		le, ld := uint(e>>24), uint(d>>24)
+		v := uint64(e&0xffffff) | (uint64(d&0xffffff)|uint64(value)<<(ld&31))<<(le&31)
+		// What was sent before matters from here on only.
+		acc |= v << (n & 63)
+		n += le + ld + uint(extra)
 		binary.LittleEndian.PutUint64(w.out[at:], acc)
 		at += int(n >> 3)
 		acc >>= n & 56
@@ -142,21 +135,21 @@ func (w *Writer) Tokens(tokens []Token, lit, dist *Code) {
 
 // Histogram counts the symbols of tokens into lit and dist, which must be zero.
 func Histogram(tokens []Token, lit *[MaxLitLen]int32, dist *[MaxDist]int32) {
-	var sym [512]int32
-	var dsym [32]int32
-	for _, t := range tokens {
-		if !t.IsMatch() {
-			sym[t&0xff]++
-			continue
-		}
-		sym[256+t.len3()]++
-		dsym[DistSymbol(t.off())&31]++
+	// Two of each, for a count takes a while to be ready for the next.
+	var sym [2][512]int32
+	var dsym [2][32]int32
+	for i, t := range tokens {
+		sym[i&1][t.symbol()]++
+		d, _, _ := t.distance()
+		dsym[i&1][d]++
 	}
-	copy(lit[:256], sym[:256])
-	for i, n := range sym[256:] {
-		lit[257+int(lengthCode[i])] += n
+	for i := range 256 {
+		lit[i] = sym[0][i] + sym[1][i]
+		lit[257+int(lengthCode[i])] += sym[0][256+i] + sym[1][256+i]
 	}
-	copy(dist[:], dsym[:])
+	for i := range dist {
+		dist[i] = dsym[0][i] + dsym[1][i]
+	}
 }
 
 // EmptyFixed writes an empty block with the fixed codes that is the last.

@@ -24,17 +24,22 @@ func (c *chain4) enterOne(v uint32, at uint16) {
 	c.rank[at] = c.rank[last] + 1
 }
 
-// A chain5 is by five bytes.
+// A chain5 is by five bytes. Its heads are not modulo 65536, so that few links
+// point to arbitrary positions: where the last one is too far away there is no
+// link.
 type chain5 struct {
-	head [1 << bits5]uint16
+	head [1 << bits5]uint32
 	link [period]uint16
 }
 
-// A chain8 is by eight bytes.
+// A chain8 is by eight bytes, else like a chain5.
 type chain8 struct {
-	head [1 << bits8]uint16
+	head [1 << bits8]uint32
 	link [period]uint16
 }
+
+// none is the link of a position that has none: out of the reach of searches.
+const none = period - 1
 
 func hash5(v uint64) uint64 { return v << 24 * mul5 >> (64 - bits5) }
 func hash8(v uint64) uint64 { return v * mul8 >> (64 - bits8) }

@@ -101,8 +101,9 @@ func (z *lazy) enter(to int) {
 	for pos := from; pos < to; pos++ {
 		v, at := buf.load(pos), uint16(pos)
 		h8, h5 := &c8.head[hash8(v)], &c5.head[hash5(v)]
-		c8.link[at], c5.link[at] = at-*h8, at-*h5
-		*h8, *h5 = at, at
+		far := z.origin + uint32(pos)
+		c8.link[at], c5.link[at] = uint16(min(far-*h8, none)), uint16(min(far-*h5, none))
+		*h8, *h5 = far, far
 		c4.enterOne(uint32(v), at)
 	}
 	z.entered = to

@@ -1,0 +1,124 @@
+package archive
+
+import (
+	"errors"
+	"io"
+
+	"airlock/internal/manifest"
+	"airlock/internal/twosum"
+)
+
+// drain is the goroutine that writes frames in order. Its fields are its own
+// until it has ended.
+type drain struct {
+	space  hashingSpace
+	offset int64
+	frames map[int][]frame // by content
+	wholes []*whole        // not judged yet; the last may not be complete
+	err    error
+	tell   func(frame) // nil, or told of each frame written
+}
+
+// hashingSpace is a space that can take the digests of contents in the pass that
+// takes its own. volume.Writer is one.
+type hashingSpace interface {
+	io.Writer
+	// WriteHashed is Write that adds p to sum some time before Hashed passes
+	// its end. Nobody else touches sum until then.
+	WriteHashed(p []byte, sum *twosum.Hash) (int, error)
+	// Hashed returns the offset up to which the sums are complete.
+	Hashed() int64
+	// Settle waits until they are up to the end.
+	Settle()
+}
+
+// whole is a content that is stored as it is, and judged once it was written.
+type whole struct {
+	digest manifest.Digest
+	sum    twosum.Hash
+	end    int64 // in the space
+}
+
+func newDrain(space io.Writer) drain {
+	hashing, ok := space.(hashingSpace)
+	if !ok {
+		hashing = &ownHashing{Writer: space}
+	}
+	return drain{space: hashing, frames: map[int][]frame{}}
+}
+
+// ownHashing takes digests for a space that does not.
+type ownHashing struct {
+	io.Writer
+	hashed int64
+}
+
+func (s *ownHashing) Write(p []byte) (int, error) {
+	s.hashed += int64(len(p))
+	return s.Writer.Write(p)
+}
+
+func (s *ownHashing) WriteHashed(p []byte, sum *twosum.Hash) (int, error) {
+	sum.Write(p)
+	return s.Write(p)
+}
+
+func (s *ownHashing) Hashed() int64 { return s.hashed }
+func (s *ownHashing) Settle()       {}
+
+func (d *drain) write(p *pending, e encoded) error {
+	first := len(d.frames[p.content]) == 0
+	if first {
+		if err := errors.Join(d.judge(), d.align()); err != nil {
+			return err
+		}
+	}
+	f := frame{kind: e.kind, encoded: int64(len(e.data)), page: e.page, offset: d.offset}
+	d.frames[p.content] = append(d.frames[p.content], f)
+	d.offset += f.encoded
+	var err error
+	if p.whole == nil {
+		_, err = d.space.Write(e.data)
+	} else {
+		if first {
+			d.wholes = append(d.wholes, p.whole)
+		}
+		p.whole.end = d.offset
+		_, err = d.space.WriteHashed(e.data, &p.whole.sum)
+	}
+	if err == nil && d.tell != nil {
+		d.tell(f)
+	}
+	return err
+}
+
+// align writes zeros up to where a content may begin.
+func (d *drain) align() error {
+	gap := aligned(d.offset) - d.offset
+	d.offset += gap
+	_, err := d.space.Write(make([]byte, gap))
+	return err
+}
+
+// judge refuses stored contents with other digests, as far as those are known.
+// All of them have to be complete.
+func (d *drain) judge() error {
+	for hashed := d.space.Hashed(); len(d.wholes) > 0 && d.wholes[0].end <= hashed; d.wholes = d.wholes[1:] {
+		if err := other(d.wholes[0].digest, d.wholes[0].sum.Sum()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end judges what is left to be judged. The goroutine has ended.
+func (d *drain) end() error {
+	if d.err == nil {
+		d.space.Settle()
+		d.err = d.judge()
+	}
+	if d.err == nil && len(d.wholes) > 0 {
+		panic("archive: internal error: a content was not judged")
+	}
+	return d.err
+}
