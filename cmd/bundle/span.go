@@ -61,14 +61,15 @@ func (sp *spanning) all(to []string) error {
 			return fmt.Errorf("%s: %w", place, err)
 		}
 	}
-	place := to[len(to)-1]
+	place, asker := to[len(to)-1], commands.NewAsker(sp.env)
 	for {
 		number := sp.state.plan.Next()
 		if number == 0 {
 			return sp.tell("%s is on %s, and complete with all of them", sp.bundle.Texts.Manifest.Title(), cli.Count(len(sp.state.plan.Sticks), "stick"))
 		}
-		answer, err := commands.Ask(sp.cmd.Context(), sp.env, fmt.Sprintf(
-			"Put in %s, mount it, and press Enter (at %s; or type another folder): ", sp.state.plan.Stick(number), place))
+		answer, err := asker.Ask(sp.cmd.Context(), fmt.Sprintf(
+			"Put in %s and mount it (at %s; elsewhere, type the folder; Enter goes on at once): ", sp.state.plan.Stick(number), place),
+			transfer.NewWatch(place).Mounted)
 		if errors.Is(err, commands.ErrNoTerminal) {
 			return sp.later(number)
 		}

@@ -66,14 +66,15 @@ func (r *receiving) run(cmd *cobra.Command, env *cli.Env, from []string, to stri
 	}
 	in := &arrival{receiving: r, cmd: cmd, env: env, to: to, state: filepath.Join(to, ".journal")}
 	open := r.sftp.Opener(cmd, env, filepath.Dir(filepath.Clean(to)))
+	asker := commands.NewAsker(env)
 	for {
 		missing, stick, err := in.take(open, from)
 		if err != nil || len(missing) == 0 {
 			return err
 		}
-		ask := fmt.Sprintf("%s still missing. Put in the stick, mount it, and press Enter (at %s; or type another folder): ",
-			strings.Join(missing, ", "), from[len(from)-1])
-		path, err := commands.Ask(cmd.Context(), env, ask)
+		place := from[len(from)-1]
+		path, err := asker.Ask(cmd.Context(), fmt.Sprintf("%s still missing. Put in the stick and mount it (at %s; elsewhere, type the folder; Enter goes on at once): ",
+			strings.Join(missing, ", "), place), transfer.NewWatch(place).Mounted)
 		if errors.Is(err, commands.ErrNoTerminal) {
 			return cli.Hint(fmt.Errorf("%w: %s of %s still to come, from another of %s", manifest.ErrIncomplete,
 				cli.Count(len(missing), "volume"), in.title, cli.Count(stick.Count, "stick")),

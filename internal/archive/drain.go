@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"errors"
 	"io"
 
 	"airlock/internal/manifest"
@@ -22,9 +21,8 @@ type drain struct {
 // hashingSpace is a space that can take the digests of contents in the pass that
 // takes its own. volume.Writer is one.
 type hashingSpace interface {
-	io.Writer
-	// WriteHashed is Write that adds p to sum some time before Hashed passes
-	// its end. Nobody else touches sum until then.
+	// WriteHashed appends p and, unless sum is nil, adds it to sum some time
+	// before Hashed passes its end. Nobody else touches sum until then.
 	WriteHashed(p []byte, sum *twosum.Hash) (int, error)
 	// Hashed returns the offset up to which the sums are complete.
 	Hashed() int64
@@ -42,61 +40,59 @@ type whole struct {
 func newDrain(space io.Writer) drain {
 	hashing, ok := space.(hashingSpace)
 	if !ok {
-		hashing = &ownHashing{Writer: space}
+		hashing = &ownHashing{space: space}
 	}
 	return drain{space: hashing, frames: map[int][]frame{}}
 }
 
 // ownHashing takes digests for a space that does not.
 type ownHashing struct {
-	io.Writer
+	space  io.Writer
 	hashed int64
 }
 
-func (s *ownHashing) Write(p []byte) (int, error) {
-	s.hashed += int64(len(p))
-	return s.Writer.Write(p)
-}
-
 func (s *ownHashing) WriteHashed(p []byte, sum *twosum.Hash) (int, error) {
-	sum.Write(p)
-	return s.Write(p)
+	if sum != nil {
+		sum.Write(p)
+	}
+	s.hashed += int64(len(p))
+	return s.space.Write(p)
 }
 
 func (s *ownHashing) Hashed() int64 { return s.hashed }
 func (s *ownHashing) Settle()       {}
 
 func (d *drain) write(p *pending, e encoded) error {
-	first := len(d.frames[p.content]) == 0
-	if first {
-		if err := errors.Join(d.judge(), d.align()); err != nil {
+	if len(d.frames[p.content]) == 0 {
+		if err := d.begin(p.whole); err != nil {
 			return err
 		}
 	}
 	f := frame{kind: e.kind, encoded: int64(len(e.data)), page: e.page, offset: d.offset}
 	d.frames[p.content] = append(d.frames[p.content], f)
 	d.offset += f.encoded
-	var err error
-	if p.whole == nil {
-		_, err = d.space.Write(e.data)
-	} else {
-		if first {
-			d.wholes = append(d.wholes, p.whole)
-		}
-		p.whole.end = d.offset
-		_, err = d.space.WriteHashed(e.data, &p.whole.sum)
+	var sum *twosum.Hash
+	if p.whole != nil {
+		sum, p.whole.end = &p.whole.sum, d.offset
 	}
+	_, err := d.space.WriteHashed(e.data, sum)
 	if err == nil && d.tell != nil {
 		d.tell(f)
 	}
 	return err
 }
 
-// align writes zeros up to where a content may begin.
-func (d *drain) align() error {
+// begin writes zeros up to where a content may begin. The one before is complete.
+func (d *drain) begin(stored *whole) error {
+	if err := d.judge(); err != nil {
+		return err
+	}
+	if stored != nil {
+		d.wholes = append(d.wholes, stored)
+	}
 	gap := aligned(d.offset) - d.offset
 	d.offset += gap
-	_, err := d.space.Write(make([]byte, gap))
+	_, err := d.space.WriteHashed(make([]byte, gap), nil)
 	return err
 }
 
@@ -111,14 +107,12 @@ func (d *drain) judge() error {
 	return nil
 }
 
-// end judges what is left to be judged. The goroutine has ended.
+// end judges what is left to be judged. The goroutine has ended, without an error.
 func (d *drain) end() error {
-	if d.err == nil {
-		d.space.Settle()
-		d.err = d.judge()
-	}
-	if d.err == nil && len(d.wholes) > 0 {
+	d.space.Settle()
+	err := d.judge()
+	if err == nil && len(d.wholes) > 0 {
 		panic("archive: internal error: a content was not judged")
 	}
-	return d.err
+	return err
 }

@@ -153,10 +153,10 @@ func TestUnpackedRefused(t *testing.T) {
 // TestLearnDamaged holds that a base of which a block is bad is not packed on,
 // and that one with a blob that is no good gzip is.
 func TestLearnDamaged(t *testing.T) {
-	blob := zipped(t, sampletest.Mixed(3, 2*frameBytes))
+	blob := zipped(t, sampletest.Mixed(3, 4*frameBytes))
 	flip := func(files map[string][]byte) {
 		files[vol0] = bytes.Clone(files[vol0])
-		files[vol0][len(files[vol0])/2] ^= 1
+		files[vol0][len(files[vol0])*6/10] ^= 1 // in its second page
 	}
 	for name, c := range map[string]struct {
 		blob  []byte

@@ -361,7 +361,11 @@ func (w *Writer) send(p *pending, data []byte) error {
 // ends the Writer.
 func (w *Writer) Finish() (manifest.Extent, error) {
 	w.Close()
-	if err := errors.Join(w.failed, w.drain.end()); err != nil {
+	err := errors.Join(w.failed, w.drain.err)
+	if err == nil {
+		err = w.drain.end()
+	}
+	if err != nil {
 		return manifest.Extent{}, err
 	}
 	for i := range w.index.contents {
@@ -372,7 +376,7 @@ func (w *Writer) Finish() (manifest.Extent, error) {
 	if len(raw) > MaxIndex {
 		return manifest.Extent{}, fmt.Errorf("index of %d bytes, at most %d are allowed", len(raw), MaxIndex)
 	}
-	if _, err := w.drain.space.Write(raw); err != nil {
+	if _, err := w.drain.space.WriteHashed(raw, nil); err != nil {
 		return manifest.Extent{}, err
 	}
 	return manifest.Extent{Offset: w.drain.offset, Size: int64(len(raw)), Digest: manifest.DigestOf(raw)}, nil

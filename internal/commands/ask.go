@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 
@@ -19,33 +20,65 @@ var ErrNoTerminal = errors.New("standard input is not a terminal")
 // maxLine is how much is taken as an answer.
 const maxLine = 4096
 
-// Ask asks for a line on the terminal. Where standard input is none, or has
-// ended, it prints nothing and returns ErrNoTerminal. It ends with ctx.
-func Ask(ctx context.Context, env *cli.Env, question string) (string, error) {
-	in, ok := env.Stdin.(*os.File)
+// pollEvery is how often it is looked whether a question has answered itself.
+const pollEvery = time.Second
+
+// Asker asks for lines on the terminal. It serves one goroutine.
+type Asker struct {
+	env     *cli.Env
+	every   time.Duration
+	pending chan answer // of a line that is being read; nil: none is
+}
+
+type answer struct {
+	line string
+	err  error
+}
+
+// NewAsker returns an Asker.
+func NewAsker(env *cli.Env) *Asker { return &Asker{env: env, every: pollEvery} }
+
+// Ask asks for a line. Where standard input is no terminal, or has ended, it
+// prints nothing and returns ErrNoTerminal. It ends with ctx; and with an empty
+// line as soon as settled, which may be nil, returns true: that is asked again
+// and again while nobody answers.
+func (a *Asker) Ask(ctx context.Context, question string, settled func() bool) (string, error) {
+	in, ok := a.env.Stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return "", ErrNoTerminal
 	}
-	fmt.Fprint(env.Stderr, question)
-	type answer struct {
-		line string
-		err  error
+	fmt.Fprint(a.env.Stderr, question)
+	if a.pending == nil {
+		a.pending = make(chan answer, 1)
+		go func(to chan<- answer) {
+			line, err := readLine(in)
+			to <- answer{line, err}
+		}(a.pending)
 	}
-	answered := make(chan answer, 1)
-	go func() {
-		line, err := readLine(in)
-		answered <- answer{line, err}
-	}()
-	select {
-	case a := <-answered:
-		if errors.Is(a.err, io.EOF) {
-			fmt.Fprintln(env.Stderr)
-			return "", ErrNoTerminal
+	var tick <-chan time.Time
+	if settled != nil {
+		ticker := time.NewTicker(a.every)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	for {
+		select {
+		case got := <-a.pending:
+			a.pending = nil
+			if errors.Is(got.err, io.EOF) {
+				fmt.Fprintln(a.env.Stderr)
+				return "", ErrNoTerminal
+			}
+			return strings.TrimSpace(got.line), got.err
+		case <-tick:
+			if settled() {
+				fmt.Fprintln(a.env.Stderr)
+				return "", nil
+			}
+		case <-ctx.Done():
+			fmt.Fprintln(a.env.Stderr)
+			return "", ctx.Err()
 		}
-		return strings.TrimSpace(a.line), a.err
-	case <-ctx.Done():
-		fmt.Fprintln(env.Stderr)
-		return "", ctx.Err()
 	}
 }
 

@@ -83,12 +83,13 @@ func (s *Set) Missing() (missing []string, stick *media.Stick, err error) {
 // Complete asks on the terminal for further sticks until no volume is missing,
 // or somebody says that there are no more. Without a terminal it asks nothing.
 func (s *Set) Complete(ctx context.Context, env *cli.Env, open Opener) error {
+	asker := NewAsker(env)
 	for {
 		missing, _, err := s.Missing()
 		if len(missing) == 0 || err != nil {
 			return nil // what is wrong with the texts is judged elsewhere
 		}
-		path, err := Ask(ctx, env, fmt.Sprintf("%s on another stick. Mount it as well and type its folder (or press Enter if there is none): ", areOn(missing)))
+		path, err := asker.Ask(ctx, fmt.Sprintf("%s on another stick. Mount it as well and type its folder (or press Enter if there is none): ", areOn(missing)), nil)
 		if errors.Is(err, ErrNoTerminal) || err == nil && path == "" {
 			return nil
 		}

@@ -24,6 +24,7 @@ func unpacked(r *archive.Reader) []manifest.Unpacked {
 // TestFastBase holds that deltas on a base that was packed as it is are as small
 // as on one that was packed small, and so is what is based on these.
 func TestFastBase(t *testing.T) {
+	notShort(t)
 	kit := bundletest.NewKit(t)
 	g := newGeneration(5 << 20)
 	source := g.image(t)
@@ -92,6 +93,7 @@ func zipBy(t *testing.T, encoder, level byte, block uint64, system byte, content
 
 // TestFastBaseOfManyEncoders holds that what tools of all kinds packed is found again.
 func TestFastBaseOfManyEncoders(t *testing.T) {
+	notShort(t)
 	kit := bundletest.NewKit(t)
 	g := newGeneration(5 << 19)
 	image := func() *bundletest.Source {

@@ -34,7 +34,7 @@ func newColumn(p *protecting) *column {
 }
 
 // turn waits for the token, works, and passes it on.
-func (c *column) turn(ctx context.Context, from <-chan struct{}, to chan<- struct{}, work func() error) error {
+func turn(ctx context.Context, from <-chan struct{}, to chan<- struct{}, work func() error) error {
 	select {
 	case <-from:
 	case <-ctx.Done():

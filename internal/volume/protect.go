@@ -121,7 +121,7 @@ func (p *protecting) sum(ctx context.Context, from, to stripe) error {
 	for i, c := range p.columns {
 		group.Go(func() error {
 			for s := from + stripe(i); s < to; s += step {
-				if err := c.turn(ctx, c.free, c.full, func() error { return c.sum(ctx, s) }); err != nil {
+				if err := turn(ctx, c.free, c.full, func() error { return c.sum(ctx, s) }); err != nil {
 					return err
 				}
 			}
@@ -131,7 +131,7 @@ func (p *protecting) sum(ctx context.Context, from, to stripe) error {
 	group.Go(func() error {
 		for s := from; s < to; s++ {
 			c := p.columns[(s-from)%step]
-			if err := c.turn(ctx, c.full, c.free, func() error { return p.write(c) }); err != nil {
+			if err := turn(ctx, c.full, c.free, func() error { return p.write(c) }); err != nil {
 				return err
 			}
 		}
