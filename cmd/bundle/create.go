@@ -95,52 +95,61 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) (err err
 		return err
 	}
 	defer func() { err = c.clear(cmd.Context(), err) }()
-	onto, err := c.creationMedium()
-	if err != nil {
+	if err := c.shape(&o); err != nil {
 		return err
 	}
-	parity, err := c.parity.read(c.out, c.media)
-	if err != nil {
-		return err
-	}
-	if onto.volume, err = c.parity.volumeSize(parity, onto.volume, c); err != nil {
-		return err
-	}
-	if err := checkFree(c.out); err != nil {
-		return err
-	}
-	c.from.spool, c.from.quiet = spoolFor(c.out), c.output.Quiet
+	o.Signatures, o.Spool = []create.Signature{signature}, spoolFor(c.out)
+	c.from.spool, c.from.quiet = o.Spool, c.output.Quiet
 	if err := c.from.open(cmd, base); err != nil {
 		return err
 	}
 	defer c.from.close()
-	created, err := c.wish.createdAt(env, file)
+	contents, err := c.contents(cmd.Context(), env, file)
 	if err != nil {
 		return err
 	}
-	rel, err := c.release(cmd.Context(), file)
-	if err != nil {
-		return err
-	}
-	if err := checkOthers(c.out, create.Stem(rel.Name, rel.Version)); err != nil {
-		return err
-	}
-	rel.Created = created
-	if rel.Sequence == 0 {
-		rel.Sequence = uint64(max(created.Unix(), 1))
-	}
-	contents, err := c.collect(cmd.Context(), env, rel)
-	if err != nil {
-		return err
-	}
-	o.VolumeSize, o.Parity, o.Signatures, o.Spool = onto.volume, parity, []create.Signature{signature}, c.from.spool
 	bases, err := c.packing.openBases(env, &o)
 	if err != nil {
 		return err
 	}
 	defer bases()
-	c.several = onto.several
 	return c.write(cmd, env, contents, o)
+}
+
+// shape sets the bundle's volumes and parity, by what it is to travel on.
+func (c *creation) shape(o *create.Options) error {
+	onto, err := c.creationMedium()
+	if err != nil {
+		return err
+	}
+	if o.Parity, err = c.parity.read(c.out, c.media); err != nil {
+		return err
+	}
+	if o.VolumeSize, err = c.parity.volumeSize(o.Parity, onto.volume, c); err != nil {
+		return err
+	}
+	c.several = onto.several
+	return checkFree(c.out)
+}
+
+// contents pins the release and finds out all that belongs to it.
+func (c *creation) contents(ctx context.Context, env *cli.Env, file *release.File) (*create.Contents, error) {
+	created, err := c.wish.createdAt(env, file)
+	if err != nil {
+		return nil, err
+	}
+	rel, err := c.release(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkOthers(c.out, create.Stem(rel.Name, rel.Version)); err != nil {
+		return nil, err
+	}
+	rel.Created = created
+	if rel.Sequence == 0 {
+		rel.Sequence = uint64(max(created.Unix(), 1))
+	}
+	return c.collect(ctx, env, rel)
 }
 
 // collect is create.Collect that tells what is left out.
