@@ -152,15 +152,15 @@ func (r *Release) Open(d oci.Descriptor) (io.ReadCloser, error) {
 }
 
 // Turn waits, as long as ctx lasts, until a blob may be read by one of several
-// goroutines that read side by side; done is to be called when it was. Few are rebuilt at a time:
-// several cores work on each, and the more there are the more often the pages
-// that they copy from are dropped and decoded again.
+// goroutines that read side by side; done is to be called when it was. Few are
+// rebuilt at a time: several cores work on each, and the more there are the more
+// often the pages that they copy from are dropped and decoded again.
 func (r *Release) Turn(ctx context.Context, d oci.Descriptor) (done func(), err error) {
 	if !r.blobs.Rebuilt(d.Digest) {
 		return func() {}, nil
 	}
 	select {
-	case r.turns <- struct{}{}:
+	case r.turns <- struct{}{}: // a free one is taken whatever ctx says
 	default:
 		select {
 		case r.turns <- struct{}{}:
