@@ -84,6 +84,9 @@ type blobs interface {
 	Read(d oci.Descriptor) ([]byte, error)
 	Open(d oci.Descriptor) (io.ReadCloser, error)
 	ReadAt(d oci.Descriptor, p []byte, off int64) (int, error)
+	// OpenContent returns what a gzip layer decompresses to, where it is packed
+	// as that and need not be compressed and inflated again.
+	OpenContent(d oci.Descriptor) (content io.ReadCloser, size int64, ok bool)
 }
 
 // release is what is loaded.

@@ -69,22 +69,9 @@ func detect(head []byte) compression {
 	return plain
 }
 
-// unpacked is what a release may have besides: the content of a gzip layer
-// that is packed as that, which need not be compressed and inflated again.
-type unpacked interface {
-	OpenContent(d oci.Descriptor) (content io.ReadCloser, size int64, ok bool)
-}
-
-func (f *inflater) content(d oci.Descriptor) (content io.ReadCloser, size int64, ok bool) {
-	if c, can := f.blobs.(unpacked); can {
-		return c.OpenContent(d)
-	}
-	return nil, 0, false
-}
-
 // open returns a layer's uncompressed bytes, inflated ahead of the reader.
 func (f *inflater) open(ctx context.Context, d oci.Descriptor, read func(int)) (io.ReadCloser, error) {
-	if r, size, ok := f.content(d); ok {
+	if r, size, ok := f.OpenContent(d); ok {
 		// Progress is told in bytes of the blob.
 		ofBlob := func(n int) { read(int(float64(n) * float64(d.Size) / float64(size))) }
 		return aheadOf(counted{r, ofBlob}, func() { r.Close() }), nil
@@ -145,7 +132,7 @@ func b2u(b bool) uint64 {
 // names, and whether it names one at all. It may be wrong: gzip keeps it modulo
 // 2^32 and, like zstd, for one of possibly several members.
 func (f *inflater) guess(d oci.Descriptor) (size int64, ok bool, err error) {
-	if r, size, ok := f.content(d); ok {
+	if r, size, ok := f.OpenContent(d); ok {
 		return size, true, r.Close()
 	}
 	head := make([]byte, min(peekSize, d.Size))

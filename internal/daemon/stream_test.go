@@ -90,6 +90,8 @@ func (m inMemory) ReadAt(d oci.Descriptor, p []byte, off int64) (int, error) {
 	return bytes.NewReader(m[d.Digest]).ReadAt(p, off)
 }
 
+func (m inMemory) OpenContent(oci.Descriptor) (io.ReadCloser, int64, bool) { return nil, 0, false }
+
 func inflaterOf(blob []byte) (*inflater, oci.Descriptor) {
 	d := oci.Descriptor{Digest: manifest.DigestOf(blob), Size: int64(len(blob))}
 	return newInflater(inMemory{d.Digest: blob}), d

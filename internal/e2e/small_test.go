@@ -70,6 +70,30 @@ func TestSmallRelease(t *testing.T) {
 	m.tool("fast", "tar", "-cf", "../fast.tar", ".")
 	m.run("unbundle", append(load("v2fast", "registry://"+far.Addr+"/fast"), "--base", "fast.tar")...)
 	m.arrived(far, "fast/", v2)
+	m.loadDocker("v2", "v1", []string{v2[0], v2[2]})
+}
+
+// loadDocker loads a bundle into both kinds of Docker Engine. The one that its
+// images were made in gets the same image IDs, and both can unpack them.
+func (m *maker) loadDocker(bundle, base string, refs []string) {
+	m.t.Helper()
+	id := func(engine *realtest.DockerDaemon, ref string) string {
+		return engine.Run("image", "inspect", "-f", "{{.Id}}", ref)
+	}
+	made := map[string]string{}
+	for _, ref := range refs {
+		made[ref] = id(m.engine, ref)
+	}
+	m.engine.Clear()
+	for _, engine := range []*realtest.DockerDaemon{m.engine, realtest.DockerContainerd(m.t)} {
+		m.run("unbundle", append(load(bundle, "docker"), "--docker-host", engine.Host, "--base", base)...)
+		for _, ref := range refs {
+			if got := id(engine, ref); engine == m.engine && got != made[ref] {
+				m.t.Errorf("%s: the image ID is %s, want %s", ref, got, made[ref])
+			}
+			engine.Run("rm", engine.Run("create", ref))
+		}
+	}
 }
 
 // arrived compares images in a registry with those they were made of.
