@@ -120,12 +120,8 @@ func sendToServer(ctx context.Context, b *journey.Bundle, server *transfer.Serve
 	if err != nil {
 		return err
 	}
-	sender := transfer.Sender{Journal: journal, Progress: show}
-	if _, err := b.Send(ctx, server, server.Files(), sender); err != nil {
-		return err
-	}
-	b.Settle(server, sender)
-	return nil
+	_, err = sendAndSettle(ctx, b, server, transfer.Sender{Journal: journal, Progress: show})
+	return err
 }
 
 // stream writes the bundle to a pipe. It ends with ctx: a write that nobody

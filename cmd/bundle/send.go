@@ -181,14 +181,22 @@ func (s *sending) toServer(ctx context.Context, env *cli.Env, b *journey.Bundle,
 		return journey.Written, err
 	}
 	defer server.Close()
-	outcome, err := b.Send(ctx, server, server.Files(), sender)
-	if err == nil && !s.readBack {
-		b.Settle(server, sender)
+	if !s.readBack {
+		return sendAndSettle(ctx, b, server, sender)
 	}
-	if err != nil || !s.readBack {
+	if outcome, err := b.Send(ctx, server, server.Files(), sender); err != nil {
 		return outcome, err
 	}
 	return b.ReadBack(ctx, server, sender)
+}
+
+// sendAndSettle brings the bundle to a server, where it is not read back.
+func sendAndSettle(ctx context.Context, b *journey.Bundle, server *transfer.Server, sender transfer.Sender) (journey.Outcome, error) {
+	outcome, err := b.Send(ctx, server, server.Files(), sender)
+	if err == nil {
+		b.Settle(server, sender)
+	}
+	return outcome, err
 }
 
 // replacing opens a folder to send the bundle to, and what is there. Another

@@ -121,7 +121,7 @@ func (r *Reader) isGzip(c *content) (bool, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, err
 	}
-	return bytes.Equal(magic[:n], []byte{0x1f, 0x8b, 8}), nil
+	return n == len(magic) && bytes.HasPrefix(magic[:], gzipMagic) && magic[2] == 8, nil
 }
 
 // isUnpacked reports whether what a blob decompresses to is in the bases besides.

@@ -406,18 +406,9 @@ func (r *Reader) ReadAt(d manifest.Digest, p []byte, off int64) (int, error) {
 	if b.kind != asItIs || off < 0 {
 		return 0, fmt.Errorf("blob %s: reading at %d: %w", d, off, errors.ErrUnsupported)
 	}
-	c := &r.index.contents[b.content]
-	read := 0
-	for read < len(p) && off < c.size {
-		data, err := r.frame(c, int(off/FrameSize), newDescent(r.cache))
-		if err != nil {
-			return read, fmt.Errorf("blob %s: %w", d, err)
-		}
-		n := copy(p[read:], data[off%FrameSize:])
-		read, off = read+n, off+int64(n)
+	n, err := contentBytes{r, &r.index.contents[b.content]}.ReadAt(p, off)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("blob %s: %w", d, err)
 	}
-	if read < len(p) {
-		return read, io.EOF
-	}
-	return read, nil
+	return n, err
 }

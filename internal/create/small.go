@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
 	"os"
@@ -159,7 +158,7 @@ func (a *apartItem) take(r io.Reader, o Options) error {
 		return err
 	}
 	if got := manifest.Digest(sum.Sum(nil)); got != a.Digest {
-		return fmt.Errorf("%s: %w: they have %s", a.Digest, archive.ErrMismatch, got)
+		return &archive.OtherBytesError{Digest: a.Digest, Got: got}
 	}
 	return nil
 }
@@ -200,9 +199,7 @@ func (m *measured) Write(p []byte) (int, error) {
 // pack adds the blob to the archive.
 func (a *apartItem) pack(out *archive.Writer) error {
 	if a.content != nil {
-		return out.AddGzip(a.Digest, a.Size, *a.content, func() (io.Reader, error) {
-			return a.inflate()
-		})
+		return out.AddGzip(a.Digest, a.Size, *a.content, a.inflate)
 	}
 	r, err := a.spool.reader()
 	if err != nil {

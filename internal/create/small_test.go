@@ -22,6 +22,7 @@ import (
 	"airlock/internal/archive"
 	"airlock/internal/bundletest"
 	"airlock/internal/create"
+	"airlock/internal/gzipexact/sampletest"
 	"airlock/internal/load"
 	"airlock/internal/manifest"
 	"airlock/internal/progress"
@@ -70,25 +71,6 @@ func zip(t *testing.T, level int, content []byte) []byte {
 	}
 	if _, err := w.Write(content); err != nil {
 		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-// flushed compresses content as no tool for images does.
-func flushed(t *testing.T, content []byte) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	for _, part := range [][]byte{content[:10_001], content[10_001:]} {
-		if _, err := w.Write(part); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Flush(); err != nil {
-			t.Fatal(err)
-		}
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
@@ -255,7 +237,7 @@ func TestReasons(t *testing.T) {
 		layers[what] = manifest.DigestOf(data)
 		return data
 	}
-	s.image("linux/amd64", add("known", zip(t, 6, content)), add("unknown", flushed(t, content)),
+	s.image("linux/amd64", add("known", zip(t, 6, content)), add("unknown", sampletest.Flushed(content, gzip.DefaultCompression, 10_001)),
 		add("damaged", []byte("\x1f\x8bnot gzip at all")), add("no gzip", content))
 	const unknown, slow = "no known encoder", "arrives sooner"
 	for _, c := range []struct {

@@ -127,12 +127,12 @@ func (s *splitter) run() (Recipe, error) {
 // all reads members up to the end or to bytes that are no member.
 func (s *splitter) all() error {
 	for {
-		magic, err := s.in.Peek(2)
-		if len(s.recipe.members) > 0 && (err == io.EOF || err == nil && string(magic) != "\x1f\x8b") {
-			return s.trailing()
-		}
-		if err != nil && err != io.EOF {
+		more, err := anotherMember(s.in, len(s.recipe.members))
+		if err != nil {
 			return err
+		}
+		if !more {
+			return s.trailing()
 		}
 		if err := s.member(); err != nil {
 			return err
@@ -221,14 +221,10 @@ func (s *splitter) flushed() bool {
 
 // endMember checks the member's trailer and records the member.
 func (s *splitter) endMember(header string, m member, sum uint32) error {
-	var got [8]byte
-	if _, err := io.ReadFull(s.in, got[:]); err != nil {
-		return errors.Join(ErrNotGzip, unexpected(err))
+	if err := checkTrailer(s.in, sum, m.size); err != nil {
+		return notGzip(err)
 	}
 	s.taken()
-	if !bytes.Equal(got[:], trailer(sum, m.size)) {
-		return fmt.Errorf("checksum or size of content: %w", ErrNotGzip)
-	}
 	at, ok := s.headers[header]
 	if !ok {
 		at = len(s.recipe.headers)

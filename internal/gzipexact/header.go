@@ -2,8 +2,10 @@ package gzipexact
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 )
@@ -87,4 +89,28 @@ func unexpected(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
+}
+
+// anotherMember reports whether a member comes next in a stream of which so many
+// were read: the first one always does.
+func anotherMember(in *bufio.Reader, read int) (bool, error) {
+	magic, err := in.Peek(2)
+	if err != nil && err != io.EOF {
+		return false, err
+	}
+	return read == 0 || string(magic) == "\x1f\x8b", nil
+}
+
+const trailerSize = 8
+
+// checkTrailer reads what ends a member and compares it with the member's content.
+func checkTrailer(in io.Reader, sum uint32, size int64) error {
+	var got [trailerSize]byte
+	if _, err := io.ReadFull(in, got[:]); err != nil {
+		return unexpected(err)
+	}
+	if !bytes.Equal(got[:], trailer(sum, size)) {
+		return fmt.Errorf("checksum or size of content: %w", ErrNotGzip)
+	}
+	return nil
 }

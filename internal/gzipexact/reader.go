@@ -2,9 +2,7 @@ package gzipexact
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io"
 
@@ -107,12 +105,10 @@ func notGzip(err error) error {
 
 // begin begins the next member, if there is one.
 func (z *Reader) begin() error {
-	magic, err := z.in.Peek(2)
-	if z.members > 0 && (err == io.EOF || err == nil && string(magic) != "\x1f\x8b") {
-		return io.EOF
-	}
-	if err != nil && err != io.EOF {
+	if more, err := anotherMember(z.in, z.members); err != nil {
 		return err
+	} else if !more {
+		return io.EOF
 	}
 	header, err := readHeader(z.in)
 	if err != nil {
@@ -126,13 +122,9 @@ func (z *Reader) begin() error {
 
 // end checks the member's trailer.
 func (z *Reader) end() error {
-	var got [8]byte
-	if _, err := io.ReadFull(z.in, got[:]); err != nil {
-		return notGzip(unexpected(err))
+	if err := checkTrailer(z.in, z.sum, z.size); err != nil {
+		return notGzip(err)
 	}
-	z.begins += z.inflate.Taken() + int64(len(got))
-	if !bytes.Equal(got[:], trailer(z.sum, z.size)) {
-		return fmt.Errorf("checksum or size of content: %w", ErrNotGzip)
-	}
+	z.begins += z.inflate.Taken() + trailerSize
 	return z.begin()
 }

@@ -32,28 +32,6 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// flushed compresses content in parts, with a flush between them.
-func flushed(t testing.TB, content []byte, level int) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w, err := gzip.NewWriterLevel(&b, level)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for at := 0; at < len(content); at += 100_000 {
-		if _, err := w.Write(content[at:min(at+100_000, len(content))]); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Flush(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
 // TestResume goes on from every place of a stream, and from the places of who
 // came in at one.
 func TestResume(t *testing.T) {
@@ -63,7 +41,7 @@ func TestResume(t *testing.T) {
 	}
 	for _, level := range []int{gzip.HuffmanOnly, 0, 1, 6, 9} {
 		streams[fmt.Sprint("level ", level)] = gzipped(t, long, level, false)
-		streams[fmt.Sprint("flushed, level ", level)] = flushed(t, long, level)
+		streams[fmt.Sprint("flushed, level ", level)] = sampletest.Flushed(long, level, 100_000)
 	}
 	for name, stream := range streams {
 		source := bytes.NewReader(stream)
