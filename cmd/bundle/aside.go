@@ -36,6 +36,18 @@ func (c *creation) setAside(env *cli.Env, o create.Options) (err error) {
 	return err
 }
 
+// unsetAside has the bundle go straight to where it is to be, if it was settled
+// that nothing will be read back.
+func (c *creation) unsetAside(o *create.Options) error {
+	if c.aside == "" || !o.Plain() {
+		return nil
+	}
+	defer c.held.Close()
+	err := os.RemoveAll(c.aside)
+	c.aside = ""
+	return errors.Join(err, c.shape(o))
+}
+
 // at is where the bundle is written at first.
 func (c *creation) at() string {
 	if c.aside != "" {

@@ -115,6 +115,12 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) (err err
 		return err
 	}
 	defer bases()
+	if o, err = contents.Settle(cmd.Context(), o); err != nil {
+		return err
+	}
+	if err := c.unsetAside(&o); err != nil {
+		return err
+	}
 	return c.write(cmd, env, contents, o)
 }
 
