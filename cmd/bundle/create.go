@@ -164,7 +164,7 @@ func (c *creation) contents(ctx context.Context, env *cli.Env, file *release.Fil
 func (c *creation) collect(ctx context.Context, env *cli.Env, rel create.Release) (*create.Contents, error) {
 	contents, err := create.Collect(ctx, rel)
 	if err != nil {
-		return nil, err
+		return nil, sourceHint(err)
 	}
 	for _, note := range contents.Notes() {
 		c.note(env, note)
@@ -191,7 +191,7 @@ func (c *creation) write(cmd *cobra.Command, env *cli.Env, contents *create.Cont
 	if err == nil {
 		err = target.finish(cmd.Context(), result, show)
 	} else {
-		err = errors.Join(err, target.abandon())
+		err = errors.Join(sourceHint(err), target.abandon())
 	}
 	stop()
 	if err != nil {

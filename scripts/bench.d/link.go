@@ -73,9 +73,12 @@ func (b *bench) link(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.atEnd(func() error { server.end(); return server.wire.listener.Close() })
+	b.atEnd(func() error { server.end(); return nil })
+	if err := server.moveAway(); err != nil {
+		return err
+	}
 	for _, rate := range b.links {
-		server.wire.limit(rate)
+		server.line.Throttle(rate)
 		c := &crossing{journey: j, server: server, rate: rate, far: map[string][]float64{}}
 		if err := c.first(ctx, v1); err != nil {
 			return err
@@ -128,7 +131,7 @@ func (c *crossing) across(pack, yaml, out string, prepare func(context.Context) 
 		more = append(append(more, base...), "--trust", c.path("allowed_signers"))
 	}
 	create := c.pack(c.file(yaml), c.server.url(dir), more...)
-	create.env = []string{"HOME=" + c.server.dir, "SSH_AUTH_SOCK="}
+	create.env = c.server.env()
 	create.dir = c.file("")
 	return step{name: name, made: dir, check: c.arrived,
 		prepare: func(ctx context.Context) error {
@@ -145,7 +148,7 @@ func (c *crossing) across(pack, yaml, out string, prepare func(context.Context) 
 func (c *crossing) peer(prepare func(context.Context) error) step {
 	far, name := c.file("crane-far"), "crane, sftp, crane"
 	near := func(ctx context.Context, m *meter) error {
-		return m.run(ctx, c.cranePull(), c.server.put(c.file("crane"), far))
+		return m.run(ctx, c.cranePull(), c.server.sftp("put -r", c.file("crane"), far))
 	}
 	push := func(ctx context.Context, m *meter) error {
 		return m.run(ctx, command{args: []string{c.tool("crane"), "push", "--index", far, c.registry.addr + "/bench/all:1"}})

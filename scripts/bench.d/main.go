@@ -46,14 +46,14 @@ type bench struct {
 	ends  []func() error
 }
 
-const usageText = `Usage: scripts/bench [flags] [spine|small|link|medium|all]
+const usageText = `Usage: scripts/bench [flags] [spine|small|link|medium|sftp|all]
 
 Measures Airlock side by side with crane, skopeo, docker save and load, zstd and
 sha256sum, each against real registries and Docker Engines on this machine, and
 prints tables in Markdown. "spine" (the default) moves a release of about one
 gigabyte; "small" packs releases and their updates; "link" has a release cross
 slow links, packed in each way; "medium" writes a bundle to a folder and reads it
-from there.
+from there; "sftp" does so with a server.
 
 `
 
@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.Usage = func() { fmt.Fprint(flags.Output(), usageText); flags.PrintDefaults() }
 	flags.IntVar(&b.rounds, "rounds", 3, "how often each step is taken; medians are printed")
-	flags.IntVar(&b.megabytes, "mb", 500, "spine: megabytes of files an image gets, uncompressed; medium: megabytes of a layer, of two")
+	flags.IntVar(&b.megabytes, "mb", 500, "spine: megabytes of files an image gets, uncompressed; medium, sftp: megabytes of a layer, of two")
 	flags.IntVar(&b.bigMegabytes, "big", 4200, "spine: megabytes of the set for memory; 0 for none")
 	flags.Var(&b.links, "links", "link: MB/s of the links, such as 5,30")
 	flags.StringVar(&out, "o", "", "also write the report to this `file`")
@@ -97,7 +97,7 @@ func run(ctx context.Context, args []string) (err error) {
 	b.machine()
 	switch what := flags.Arg(0); {
 	case flags.NArg() > 1:
-		return fmt.Errorf("arguments %q: want one of spine, small, link, medium, all", flags.Args())
+		return fmt.Errorf("arguments %q: want one of spine, small, link, medium, sftp, all", flags.Args())
 	case what == "spine" || what == "":
 		return b.spine(ctx)
 	case what == "small":
@@ -106,10 +106,12 @@ func run(ctx context.Context, args []string) (err error) {
 		return b.link(ctx)
 	case what == "medium":
 		return b.medium(ctx)
+	case what == "sftp":
+		return b.sftp(ctx)
 	case what == "all":
-		return errors.Join(b.spine(ctx), b.small(ctx), b.link(ctx), b.medium(ctx))
+		return errors.Join(b.spine(ctx), b.small(ctx), b.link(ctx), b.medium(ctx), b.sftp(ctx))
 	default:
-		return fmt.Errorf("argument %q: want one of spine, small, link, medium, all", what)
+		return fmt.Errorf("argument %q: want one of spine, small, link, medium, sftp, all", what)
 	}
 }
 
