@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -32,6 +33,7 @@ type creation struct {
 	output     commands.Output
 
 	aside   string                                             // where it is packed before it is sent to out; "": it is not
+	held    *os.File                                           // the lock on aside
 	several func(out string, volumes []manifest.Volume) string // how it travels further
 }
 
@@ -113,6 +115,12 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) (err err
 		return err
 	}
 	defer bases()
+	if o, err = contents.Settle(cmd.Context(), o); err != nil {
+		return err
+	}
+	if err := c.unsetAside(&o); err != nil {
+		return err
+	}
 	return c.write(cmd, env, contents, o)
 }
 

@@ -44,31 +44,29 @@ func (o Options) Plain() bool {
 	return o.Pack == Fast || o.Pack == Auto && worth{content: blob}.seconds(blob, o.Link) <= 0
 }
 
-// decide takes a gzip blob apart if that gets it to the far side sooner.
-func (w *writing) decide(a *apartItem, out *archive.Writer) error {
-	e, err := a.estimate(out)
-	if err != nil {
-		return err
+// estimate tries some of the blob's first pages, unless it decompresses to so
+// much that copies cannot make up for it. A blob that is not gzip after all, or
+// damaged, is worth nothing.
+func (a *apartItem) estimate(out *archive.Writer, link int64) (worth, error) {
+	free := func([]byte) (int, error) { return 0, nil }
+	if e, err := a.try(sampling{first: 1, every: 1}, free); err != nil || e.seconds(a.Size, link) <= 0 {
+		return e, err
 	}
-	if e.content > 0 && e.seconds(a.Size, w.options.Link) <= 0 {
-		a.why = archive.TooSlow
-		return nil
-	}
-	r, err := a.spool.reader()
-	if err != nil {
-		return err
-	}
-	return a.analyze(io.Discard, r)
+	// To try a page takes as long as to pack it: of a small blob it is just one.
+	tries := min(max(a.Size*unpacks/archive.FrameSize/8, 1), 4)
+	return a.try(sampling{first: 2 * int(tries), every: 2}, out.Estimate)
 }
 
-// estimate tries some of the blob's first pages. A blob that is not gzip after
-// all, or damaged, is worth nothing.
-func (a *apartItem) estimate(out *archive.Writer) (worth, error) {
+// unpacks is about how much larger than a gzip blob its content is.
+const unpacks = 3
+
+// try has some of the blob's first pages tried.
+func (a *apartItem) try(s sampling, try func([]byte) (int, error)) (worth, error) {
 	z, err := a.inflate()
 	if err != nil {
 		return worth{packed: a.Size}, nil
 	}
-	t, err := sampling{first: 8, every: 2}.try(z, out.Estimate)
+	t, err := s.try(z, try)
 	return t.worth(a.Size, a.spool.read()), err
 }
 
