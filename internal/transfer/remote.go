@@ -159,6 +159,7 @@ type remoteFile struct {
 	mu     sync.Mutex // held while it is opened or closed
 	parts  []*part    // on connections of their own, as far as they can be made
 	turn   int        // of the next read
+	again  bool       // it was opened before
 	closed bool
 
 	next  int64 // where Read goes on
@@ -233,11 +234,17 @@ func (f *remoteFile) open() (*part, error) {
 	return p, nil
 }
 
-// another opens the file once more.
+// another opens the file once more. The first time that is just after it was
+// looked at; later it may have become another one.
 func (f *remoteFile) another() (*part, error) {
-	p, err := f.s.openPart(f.s.ctx, f.name, (*link).read)
-	if err != nil {
-		return nil, err
+	open := (*link).read
+	if f.again {
+		open = (*link).readRegular
+	}
+	p, err := f.s.openPart(f.s.ctx, f.name, open)
+	if err != nil || !f.again {
+		f.again = err == nil
+		return p, err
 	}
 	size, err := p.size()
 	if err == nil && size != f.info.Size() {
@@ -279,7 +286,7 @@ func (f *remoteFile) Close() error {
 	f.closed = true
 	f.ahead = nil
 	for _, p := range f.parts {
-		_ = p.Close() // nothing was written: what it says is no news
+		go p.Close() // nothing was written: what it says is no news
 	}
 	return nil
 }

@@ -289,7 +289,7 @@ func (l *link) rename(from, to string) error {
 
 // same tells whether a file holds just these bytes.
 func (l *link) same(name string, data []byte) bool {
-	f, err := l.read(name)
+	f, err := l.readRegular(name)
 	if err != nil {
 		return false
 	}

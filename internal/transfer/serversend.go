@@ -52,14 +52,18 @@ func (s *Server) unfinished(ctx context.Context, aside string, size int64) (slow
 }
 
 func (s *Server) existing(ctx context.Context, name string) (slowFile, error) {
-	return s.openPart(ctx, name, (*link).read)
+	return s.openPart(ctx, name, (*link).readRegular)
 }
 
-// read opens a regular file.
-func (l *link) read(name string) (f *sftp.File, err error) {
+// readRegular opens a file if it is a regular one.
+func (l *link) readRegular(name string) (*sftp.File, error) {
 	if err := l.regular(name); err != nil {
 		return nil, err
 	}
+	return l.read(name)
+}
+
+func (l *link) read(name string) (f *sftp.File, err error) {
 	err = l.do(func() (err error) { f, err = l.sftp.Open(name); return err })
 	return f, err
 }
