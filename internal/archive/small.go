@@ -252,14 +252,14 @@ func (s *small) encode(plain *encoder, data []byte) (func() encoded, error) {
 	if err != nil {
 		return nil, err
 	}
-	news, copies := data, len(plan.Pages()) > 0
+	copies := len(plan.Pages()) > 0
 	if copies {
-		news = plan.Literals()
-		s.index.Add(address, news)
+		s.index.Add(address, plan.Literals())
+		s.cache.Put(s.next, plan.Literals())
 	} else {
 		s.encoder.AddMatched()
+		s.cache.Put(s.next, bytes.Clone(data)) // the buffer will hold another page
 	}
-	s.cache.Put(s.next, bytes.Clone(news))
 	s.add(int64(len(data)))
 	return func() encoded {
 		if copies {

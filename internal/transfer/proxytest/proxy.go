@@ -84,6 +84,13 @@ func (p *Proxy) Refuse(on bool) { p.refuse.Store(on) }
 func (p *Proxy) Up() int64   { return p.up.passed.Load() }
 func (p *Proxy) Down() int64 { return p.down.passed.Load() }
 
+// Conns is how many connections pass through it now.
+func (p *Proxy) Conns() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns) / 2
+}
+
 // Cuts is how often CutAfter has cut.
 func (p *Proxy) Cuts() int64 { return p.cuts.Load() }
 
