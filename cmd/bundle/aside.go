@@ -74,7 +74,8 @@ func (c *creation) clear(ctx context.Context, err error) error {
 		kept, cli.Quote(kept), cli.Quote(c.out), cli.Quote(kept))
 }
 
-// asideTarget packs into the folder that was set aside, and sends it on at the end.
+// asideTarget packs into the folder that was set aside and sends it on: to a
+// stream at the end, for a tar tells the sizes of files first.
 func (c *creation) asideTarget(cmd *cobra.Command, env *cli.Env, size int64) (*target, error) {
 	c.note(env, fmt.Sprintf("it is packed in %s first, which is removed at the end: packing small reads back what was written", c.aside))
 	if err := checkSpace(c.aside, size); err != nil {
@@ -84,40 +85,57 @@ func (c *creation) asideTarget(cmd *cobra.Command, env *cli.Env, size int64) (*t
 	if err != nil {
 		return nil, err
 	}
-	t, send, err := c.onward(cmd, env, size)
+	if c.out != "-" {
+		return c.followedTarget(cmd.Context(), env, dir, size)
+	}
+	w, err := standardOutput(cmd)
 	if err != nil {
 		return nil, err
 	}
-	t.sink = dir
-	t.finish = func(ctx context.Context, _ *create.Result, show progress.Sink) error {
-		err := sendFolder(c.aside, func(b *journey.Bundle) error { return send(ctx, b, show) })
-		if err == nil {
-			err = os.RemoveAll(c.aside)
-		}
-		return errors.Join(err, t.abandon())
-	}
-	return t, nil
+	signal.Ignore(syscall.SIGPIPE) // a reader that goes away is an error of Write, and does not end the process
+	return &target{
+		sink: dir,
+		finish: func(ctx context.Context, _ *create.Result, show progress.Sink) error {
+			err := sendFolder(c.aside, func(b *journey.Bundle) error { return stream(ctx, b, w, show) })
+			if err == nil {
+				err = os.RemoveAll(c.aside)
+			}
+			return err
+		},
+		abandon:  func() error { return nil },
+		farewell: toStandardOutput,
+	}, nil
 }
 
-// onward opens what a bundle that was set aside is sent to.
-func (c *creation) onward(cmd *cobra.Command, env *cli.Env, size int64) (*target, func(context.Context, *journey.Bundle, progress.Sink) error, error) {
-	if c.out == "-" {
-		w, err := standardOutput(cmd)
-		if err != nil {
-			return nil, nil, err
-		}
-		signal.Ignore(syscall.SIGPIPE) // a reader that goes away is an error of Write, and does not end the process
-		return &target{abandon: func() error { return nil }, farewell: toStandardOutput},
-			func(ctx context.Context, b *journey.Bundle, show progress.Sink) error { return stream(ctx, b, w, show) }, nil
-	}
-	server, err := c.freeServer(cmd.Context(), env, size)
+// followedTarget packs into the folder that was set aside, and sends it on to a
+// server meanwhile. What has not arrived in this way goes once all is packed, as
+// bundle send sends it.
+func (c *creation) followedTarget(ctx context.Context, env *cli.Env, dir *transfer.Dir, size int64) (*target, error) {
+	server, err := c.freeServer(ctx, env, size)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return &target{abandon: server.Close, farewell: "written to " + c.out},
-		func(ctx context.Context, b *journey.Bundle, show progress.Sink) error {
-			return sendToServer(ctx, b, server, show)
-		}, nil
+	f := follow(dir, server)
+	return &target{
+		sink: f,
+		finish: func(ctx context.Context, _ *create.Result, show progress.Sink) error {
+			err := f.end(show)
+			if err != nil && ctx.Err() == nil {
+				f.clear()
+				err = sendFolder(c.aside, func(b *journey.Bundle) error { return sendToServer(ctx, b, server, show) })
+			}
+			if err == nil {
+				err = os.RemoveAll(c.aside)
+			}
+			return errors.Join(err, server.Close())
+		},
+		abandon: func() error {
+			err := server.Close()
+			f.leave()
+			return err
+		},
+		farewell: "written to " + c.out,
+	}, nil
 }
 
 // sendFolder opens the bundle in a folder for send.

@@ -93,6 +93,7 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) (err err
 	if err != nil {
 		return err
 	}
+	o.Meets = commands.IsURL(c.out)
 	if err := c.setAside(env, o); err != nil {
 		return err
 	}

@@ -107,6 +107,9 @@ const unpacks = 3
 
 // Size returns about how many bytes there are in the bases to copy from.
 func (b *Bases) Size() int64 {
+	if b == nil {
+		return 0
+	}
 	var sum int64
 	for _, r := range b.all {
 		sum += r.index.pages() * FrameSize

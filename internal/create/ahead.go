@@ -19,8 +19,8 @@ type line struct {
 	taking *taking
 	out    *archive.Writer
 	auto   bool
-	link   int64
-	items  []item // still to come
+	way    journey // of all that came, as it is decided so far
+	items  []item  // still to come
 	first  []*apartItem
 	chosen chan *apartItem // to be taken apart
 	ended  chan struct{}   // closed when none is being taken apart any more
@@ -30,7 +30,7 @@ type line struct {
 // newLine begins to take apart what is decided on. It has to be stopped.
 func (w *writing) newLine(ctx context.Context, t *taking, out *archive.Writer, wanted []item) *line {
 	l := &line{
-		taking: t, out: out, auto: w.options.Pack == Auto, link: w.options.Link, items: wanted,
+		taking: t, out: out, auto: w.options.Pack == Auto, way: w.options.journey(), items: wanted,
 		chosen: make(chan *apartItem, maxApart), ended: make(chan struct{}),
 	}
 	go func() {
@@ -80,6 +80,7 @@ func (l *line) settle(a *apartItem) error {
 		if a.err != nil || a.why != archive.TooSlow || l.packed-a.known < min(a.Size, archive.FrameSize) {
 			return a.err
 		}
+		l.way = l.way.without(a.Size)
 		if err := l.decide(a); err != nil || a.taken == nil {
 			return err
 		}
@@ -99,10 +100,11 @@ func (l *line) fill(ctx context.Context) error {
 			return ctx.Err()
 		}
 		l.first, l.items = append(l.first, a), l.items[1:]
-		if l.auto && a.gzip && a.err == nil {
-			if err := l.decide(a); err != nil {
-				a.err = err
-			}
+		if !l.auto || a.err != nil {
+			continue
+		}
+		if err := l.consider(a); err != nil {
+			a.err = err
 		}
 	}
 	return nil
@@ -127,17 +129,32 @@ func (l *line) wantsMore() bool {
 	return behind < decideAhead && room <= maxSpooled
 }
 
-// decide has a gzip blob taken apart if that gets it to the far side sooner.
+// consider decides on a blob that came.
+func (l *line) consider(a *apartItem) error {
+	switch {
+	case a.gzip:
+		return l.decide(a)
+	case a.isCompressed():
+		l.way = l.way.asItIs(a.Size)
+	default:
+		l.way = l.way.copied(a.Size, a.Size/unpacks)
+	}
+	return nil
+}
+
+// decide has a gzip blob taken apart if that gets all to the far side sooner.
 func (l *line) decide(a *apartItem) error {
-	e, err := a.estimate(l.out, l.link)
+	e, err := a.estimate(l.out, l.way)
 	if err != nil {
 		return err
 	}
 	a.known = l.packed
-	if e.content > 0 && e.seconds(a.Size, l.link) <= 0 {
+	if e.content > 0 && l.way.gain(a.Size, e) <= 0 {
 		a.why = archive.TooSlow
+		l.way = l.way.asItIs(a.Size)
 		return nil
 	}
+	l.way = l.way.small(e)
 	a.taken = make(chan struct{})
 	l.chosen <- a
 	return nil

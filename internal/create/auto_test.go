@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -82,6 +83,30 @@ func TestAutoSeesWhatWasPacked(t *testing.T) {
 	}
 	if with, without := size(t, dir), len(plain)*3/4; with > int64(without) {
 		t.Errorf("with what it shares, it takes %d bytes", with)
+	}
+}
+
+// TestAutoMeets holds that auto packs while the link is busy, where that is on its
+// way meanwhile, though it would not if the link had to wait for it.
+func TestAutoMeets(t *testing.T) {
+	kit := bundletest.NewKit(t)
+	content := newGeneration(128 << 10).content
+	var layers [][]byte
+	for half := range slices.Chunk(content, 64<<10) {
+		layers = append(layers, zip(t, 6, bytes.Repeat(half, 48))) // farther apart than gzip looks
+	}
+	source := imageOf(t, layers...)
+	for meets, want := range map[bool]int{false: 0, true: 1} {
+		small := 0
+		dir := packAs(t, kit, 1, source, create.Options{Pack: create.Auto, Link: 20e6, Meets: meets})
+		for _, p := range checkSmall(t, kit, dir, source).Packings() {
+			if p.Recipe != "as it is" {
+				small++
+			}
+		}
+		if small != want {
+			t.Errorf("%d of %d layers are packed small if the link works meanwhile: %v; want %d", small, len(layers), meets, want)
+		}
 	}
 }
 

@@ -6,39 +6,57 @@ import (
 	"context"
 	"io"
 	"strings"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"airlock/internal/gzipexact"
 )
 
-// Settle returns the options with Fast in place of Auto where that is already
-// certain to be the better: where the beginnings of the blobs show that they
-// decompress to so much that all that could be gained by packing them small is
-// less than what it takes to read the bases, and to have the whole bundle on
-// disk before it goes on its way. It fetches these beginnings, and nothing of
-// them is proven.
+// worthwhile is to which part of its time with Fast a journey must come down at
+// best for it to be worth looking at each blob. What comes of that is less.
+const worthwhile = 0.9
+
+// Settle returns the options with Fast in place of Auto where hardly anything can
+// be gained by packing small: where the beginnings of the blobs show that they
+// decompress to so much that, even if copies made all of it disappear, the far
+// side would have the release little sooner. It fetches these beginnings, and
+// nothing of them is proven.
 func (c *Contents) Settle(ctx context.Context, o Options) (Options, error) {
 	if o.Pack != Auto || o.Plain() {
 		return o, nil
 	}
-	gain, err := c.gain(ctx, o)
-	if err == nil && gain <= float64(o.Bases.Size())/learnRate+float64(c.Size())/carryRate {
+	begun, err := c.beginnings(ctx, o)
+	if err != nil {
+		return o, err
+	}
+	best, fast := o.journey(), int64(0)
+	for i, it := range c.items {
+		if o.Bases.Has(it.Digest) {
+			continue
+		}
+		fast += it.Size
+		switch b := begun[i]; {
+		case b.content > 0 && best.gain(it.Size, worth{content: b.content}) > 0:
+			best = best.small(worth{content: b.content})
+		case b.content > 0 || b.packed > 0:
+			best = best.asItIs(it.Size)
+		default:
+			best = best.copied(it.Size, 0)
+		}
+	}
+	if best.seconds() > worthwhile*float64(fast)/float64(o.Link) {
 		o.Pack = Fast
 	}
-	return o, err
+	return o, nil
 }
 
-// gain returns how many seconds sooner the far side has the release at the very
-// best, if copies make all that packing small pays for disappear.
-func (c *Contents) gain(ctx context.Context, o Options) (float64, error) {
-	var mu sync.Mutex
-	var sum float64
+// beginnings tells what the items that no base has decompress to.
+func (c *Contents) beginnings(ctx context.Context, o Options) ([]worth, error) {
+	all := make([]worth, len(c.items))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
-	for _, it := range c.items {
-		if it.raw != nil || o.Bases.Has(it.Digest) {
+	for i, it := range c.items {
+		if o.Bases.Has(it.Digest) {
 			continue
 		}
 		group.Go(func() error {
@@ -46,28 +64,25 @@ func (c *Contents) gain(ctx context.Context, o Options) (float64, error) {
 			if err != nil {
 				return it.explain(err)
 			}
-			gain := it.atBest(data, o.Link)
-			mu.Lock()
-			defer mu.Unlock()
-			sum += max(gain, 0)
+			all[i] = it.unpacked(data)
 			return nil
 		})
 	}
-	return sum, group.Wait()
+	return all, group.Wait()
 }
 
-// atBest returns how many seconds sooner the far side can have an item that
-// begins with data; negative: later.
-func (it item) atBest(data []byte, link int64) float64 {
+// unpacked tells what an item that begins with data decompresses to, if it is
+// gzip. One that is compressed otherwise takes what it takes.
+func (it item) unpacked(data []byte) worth {
 	switch {
 	case strings.HasSuffix(it.MediaType, "zstd"):
-		return 0
+		return worth{packed: it.Size}
 	case !bytes.HasPrefix(data, []byte{0x1f, 0x8b}):
-		return float64(it.Size)/float64(link) - float64(it.Size)/packRate
+		return worth{}
 	}
 	in := bytes.NewReader(data)
 	buffered := bufio.NewReaderSize(in, 64<<10)
 	content, _ := io.Copy(io.Discard, gzipexact.NewReader(buffered)) // data is cut
 	read := int64(len(data) - in.Len() - buffered.Buffered())
-	return trial{content: content, tried: content}.worth(it.Size, read).seconds(it.Size, link)
+	return trial{content: content, tried: content}.worth(it.Size, read)
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -42,8 +43,12 @@ type crossing struct {
 	*journey
 	server *sshServer
 	rate   int64
+	v1, v2 []image
 	far    map[string][]float64 // seconds of the load, by the name of the step
 }
+
+// slowLink is below which rate fewer images cross, lest it takes all day.
+const slowLink = 10e6
 
 // link measures what each way of packing takes from end to end.
 func (b *bench) link(ctx context.Context) error {
@@ -51,22 +56,11 @@ func (b *bench) link(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	some := func(tag string) []image {
-		return slices.DeleteFunc(s.tagged(tag), func(im image) bool {
-			repository, _, _ := strings.Cut(im.Name, ":")
-			return !slices.Contains([]string{"small/base", "small/go", "small/web"}, repository)
-		})
-	}
-	v1, v2 := some("v1"), some("v2")
-	j := &journey{bench: b, set: s, name: "link", images: v1}
+	j := &journey{bench: b, set: s, name: "link"}
 	b.report.heading(2, "Across a link")
-	b.report.images(append(slices.Clone(v1), v2...))
-	b.report.text("\nFrom a registry, across a link of the rate named to OpenSSH's server, from there into a registry: bundle create -o sftp://…, then unbundle load." +
+	b.report.text("From a registry, across a link of the rate named to OpenSSH's server, from there into a registry: bundle create -o sftp://…, then unbundle load." +
 		" The update goes where v1 is: its base is what --pack auto made of v1 for that link. The peer: crane pull, sftp put, crane push.")
-	if err := j.begin(ctx); err != nil {
-		return err
-	}
-	if err := j.lock(ctx, j.file("v2.yaml"), "2.0.0", v2); err != nil {
+	if err := errors.Join(os.MkdirAll(j.file(""), 0o700), j.key(ctx)); err != nil {
 		return err
 	}
 	server, err := startServer(ctx, j.file("sshd"))
@@ -80,36 +74,56 @@ func (b *bench) link(ctx context.Context) error {
 	for _, rate := range b.links {
 		server.line.Throttle(rate)
 		c := &crossing{journey: j, server: server, rate: rate, far: map[string][]float64{}}
-		if err := c.first(ctx, v1); err != nil {
-			return err
-		}
-		if err := c.update(ctx, v1, v2); err != nil {
+		if err := c.measure(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func (c *crossing) measure(ctx context.Context) error {
+	c.v1, c.v2 = c.set.tagged("v1"), c.set.tagged("v2")
+	repositories := []string{"small/base", "small/go", "small/web"}
+	if c.rate < slowLink {
+		repositories = repositories[:2]
+	}
+	for _, images := range []*[]image{&c.v1, &c.v2} {
+		*images = slices.DeleteFunc(*images, func(im image) bool {
+			repository, _, _ := strings.Cut(im.Name, ":")
+			return !slices.Contains(repositories, repository)
+		})
+	}
+	if err := errors.Join(c.lock(ctx, c.file("v1.yaml"), "1.0.0", c.v1), c.lock(ctx, c.file("v2.yaml"), "2.0.0", c.v2)); err != nil {
+		return err
+	}
+	size, raw := weigh(unique(c.v1))
+	c.report.heading(3, fmt.Sprintf("%d MB/s: %s of %.0f MB, %.0f MB uncompressed", c.rate/1e6, plural(len(c.v1), "image"), float64(size)/1e6, float64(raw)/1e6))
+	if err := c.first(ctx); err != nil {
+		return err
+	}
+	return c.update(ctx)
+}
+
 // first brings v1 to a far side that has nothing.
-func (c *crossing) first(ctx context.Context, v1 []image) error {
-	c.images = v1
+func (c *crossing) first(ctx context.Context) error {
+	c.images = c.v1
 	steps := []step{c.peer(c.freshRegistry)}
 	for _, pack := range []string{"fast", "small", "auto"} {
-		steps = append(steps, c.across(pack, "release.yaml", "v1-"+pack, c.freshRegistry))
+		steps = append(steps, c.across(pack, "v1.yaml", "v1-"+pack, c.freshRegistry))
 	}
 	return c.compare(ctx, "v1, a first shipment", steps)
 }
 
 // update brings v2 to a far side that has v1.
-func (c *crossing) update(ctx context.Context, v1, v2 []image) error {
+func (c *crossing) update(ctx context.Context) error {
 	base := c.file("v1-auto")
 	holding := func(ctx context.Context) error {
-		c.images = v1
+		c.images = c.v1
 		if err := c.freshRegistry(ctx); err != nil {
 			return err
 		}
 		err := c.load(base)(ctx, new(meter))
-		c.images = v2
+		c.images = c.v2
 		return err
 	}
 	steps := []step{c.peer(holding)}
@@ -199,7 +213,7 @@ func (c *crossing) compare(ctx context.Context, what string, steps []step) error
 		rows = append(rows, []string{s.name, megabytes(r.median(s.name, made)), number(total - load), number(load), number(total),
 			number(median(all)), number(r.median(s.name, cpu)), mebibytes(r.peak(s.name))})
 	}
-	c.report.heading(3, r.title)
+	c.report.heading(4, r.title)
 	c.report.table([]string{"", "MB sent", "pack, send s", "load s", "wall s", "× best of fast, small", "CPU s", "peak MiB"}, rows)
 	c.report.text("\n%s; load average before each: %s.", plural(r.rounds, "round"), list(r.load))
 	c.report.bars(bar{"--pack auto, × the better of fast and small", median(ratios), 1.1, ""})
