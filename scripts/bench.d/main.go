@@ -39,7 +39,8 @@ type bench struct {
 	rounds  int
 	megabytes,
 	bigMegabytes int
-	report report
+	heldRates string // of media, megabytes a second
+	report    report
 
 	begun time.Time
 	ends  []func() error
@@ -51,7 +52,8 @@ Measures Airlock side by side with crane, skopeo, docker save and load, zstd and
 sha256sum, each against real registries and Docker Engines on this machine, and
 prints tables in Markdown. "spine" (the default) moves a release of about one
 gigabyte; "small" packs releases and their updates; "medium"
-writes a bundle to a folder and reads it from there.
+writes a bundle to a folder and reads it from there, then the same with media
+that are held to 30, 100 and 400 MB/s.
 
 `
 
@@ -64,6 +66,7 @@ func run(ctx context.Context, args []string) (err error) {
 	flags.IntVar(&b.rounds, "rounds", 3, "how often each step is taken; medians are printed")
 	flags.IntVar(&b.megabytes, "mb", 500, "spine: megabytes of files an image gets, uncompressed; medium: megabytes of a layer, of two")
 	flags.IntVar(&b.bigMegabytes, "big", 4200, "spine: megabytes of the set for memory; 0 for none")
+	flags.StringVar(&b.heldRates, "held", heldRates, "medium: `rates` in megabytes a second that media are held to")
 	flags.StringVar(&out, "o", "", "also write the report to this `file`")
 	flags.StringVar(&b.bin, "bin", "bin", "`folder` of bundle and unbundle")
 	flags.StringVar(&b.tools, "tools", "", "`folder` of crane and today's engine")
