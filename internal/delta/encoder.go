@@ -43,7 +43,7 @@ type Encoder struct {
 	spots      []spot
 	ranges     []int32 // where a spot's candidates begin; one more than spots
 	candidates []candidate
-	covered    []bool
+	uncovered  []int32 // samples that are found, but in no page chosen so far
 	numbers    []int64 // page number by local number
 	local      map[int64]int32
 	votes      []int32
@@ -179,7 +179,7 @@ func (e *Encoder) collect(page []byte, address int64) {
 			if lastLocal < 0 {
 				continue
 			}
-			if !slices.ContainsFunc(e.candidates[begin:], func(c candidate) bool { return c.page == lastLocal }) {
+			if !onPage(e.candidates[begin:], lastLocal) {
 				e.votes[lastLocal]++
 			}
 			e.candidates = append(e.candidates, candidate{address: at, page: lastLocal})
@@ -210,7 +210,12 @@ func (e *Encoder) number(page, limit int64) int32 {
 func (e *Encoder) choose() []int64 {
 	var chosen []int64
 	wanted := int32(votesWanted)
-	e.covered = append(e.covered[:0], make([]bool, len(e.spots))...)
+	e.uncovered = e.uncovered[:0]
+	for i := range e.spots {
+		if e.ranges[i] < e.ranges[i+1] {
+			e.uncovered = append(e.uncovered, int32(i))
+		}
+	}
 	for len(chosen) < e.limits.MaxPages {
 		best := -1
 		for l, v := range e.votes {
@@ -231,20 +236,29 @@ func (e *Encoder) choose() []int64 {
 
 // cover takes back the votes of all samples that are found in a page.
 func (e *Encoder) cover(page int32) {
-	for i := range e.spots {
-		if e.covered[i] {
-			continue
-		}
+	left := e.uncovered[:0]
+	for _, i := range e.uncovered {
 		found := e.candidates[e.ranges[i]:e.ranges[i+1]]
-		if !slices.ContainsFunc(found, func(c candidate) bool { return c.page == page }) {
+		if !onPage(found, page) {
+			left = append(left, i)
 			continue
 		}
-		e.covered[i] = true
 		for k, c := range found {
-			if !slices.ContainsFunc(found[:k], func(d candidate) bool { return d.page == c.page }) {
+			if !onPage(found[:k], c.page) {
 				e.votes[c.page]--
 			}
 		}
 	}
+	e.uncovered = left
 	e.votes[page] = 0
+}
+
+// onPage reports whether one of the candidates lies on a page.
+func onPage(candidates []candidate, page int32) bool {
+	for i := range candidates {
+		if candidates[i].page == page {
+			return true
+		}
+	}
+	return false
 }

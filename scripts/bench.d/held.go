@@ -10,17 +10,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"airlock/internal/bulk"
 )
-
-// heldRates is what media are held to, in megabytes a second: a slow stick, a
-// fast one, a disk on USB 3.
-const heldRates = "30,100,400"
 
 // heldSeconds is how long a held medium takes to write or read a bundle.
 const heldSeconds = 4
@@ -88,21 +83,13 @@ func (d *heldDisk) at(rate int64, prepare func(context.Context) error) func(cont
 
 // held measures writing to a medium of each rate and reading from it.
 func (b *bench) held(ctx context.Context) error {
-	var rates []int64
-	for text := range strings.SplitSeq(b.heldRates, ",") {
-		megabytes, err := strconv.ParseInt(text, 10, 32)
-		if err != nil || megabytes < 1 {
-			return fmt.Errorf("rate %q: want megabytes a second", text)
-		}
-		rates = append(rates, megabytes*1e6)
-	}
-	most := slices.Max(rates) * heldSeconds
+	most := slices.Max(b.media) * heldSeconds
 	disk, err := b.holdDisk(ctx, most+most/4)
 	if err != nil {
 		b.report.text("Media held to a rate: **not measured**: %v.", err)
 		return nil
 	}
-	for _, rate := range rates {
+	for _, rate := range b.media {
 		if err := b.heldTo(ctx, disk, rate); err != nil {
 			return err
 		}
