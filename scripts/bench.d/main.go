@@ -37,7 +37,8 @@ type bench struct {
 	tools   string // what scripts/install-test-tools built
 	bin     string // Airlock's commands
 	rounds  int
-	links   rates
+	links   rates // of link
+	media   rates // held to
 	megabytes,
 	bigMegabytes int
 	report report
@@ -53,12 +54,14 @@ sha256sum, each against real registries and Docker Engines on this machine, and
 prints tables in Markdown. "spine" (the default) moves a release of about one
 gigabyte; "small" packs releases and their updates; "link" has a release cross
 slow links, packed in each way; "medium" writes a bundle to a folder and reads it
-from there; "sftp" does so with a server.
+from there, and the same with media that are held to a rate; "sftp" does so with a
+server.
 
 `
 
 func run(ctx context.Context, args []string) (err error) {
-	b := &bench{begun: time.Now(), links: rates{5e6, 30e6, 100e6}}
+	b := &bench{begun: time.Now(), links: rates{5e6, 30e6, 100e6},
+		media: rates{30e6, 100e6, 400e6}} // a slow stick, a fast one, a disk on USB 3
 	var out string
 	var keep bool
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -67,6 +70,7 @@ func run(ctx context.Context, args []string) (err error) {
 	flags.IntVar(&b.megabytes, "mb", 500, "spine: megabytes of files an image gets, uncompressed; medium, sftp: megabytes of a layer, of two")
 	flags.IntVar(&b.bigMegabytes, "big", 4200, "spine: megabytes of the set for memory; 0 for none")
 	flags.Var(&b.links, "links", "link: MB/s of the links, such as 5,30")
+	flags.Var(&b.media, "held", "medium: MB/s that media are held to")
 	flags.StringVar(&out, "o", "", "also write the report to this `file`")
 	flags.StringVar(&b.bin, "bin", "bin", "`folder` of bundle and unbundle")
 	flags.StringVar(&b.tools, "tools", "", "`folder` of crane and today's engine")

@@ -22,7 +22,10 @@ func (b *bench) medium(ctx context.Context) error {
 	if err := b.writing(ctx, out); err != nil {
 		return err
 	}
-	return b.reading(ctx, out)
+	if err := b.reading(ctx, out); err != nil {
+		return err
+	}
+	return b.held(ctx)
 }
 
 // each returns a command that runs a line of shell for every file of a bundle.
