@@ -18,7 +18,7 @@ const (
 // equal reports whether the window of the target at start is found on a
 // diagonal.
 func (m *matcher) equal(start, shift int) bool {
-	a, b := m.target[start:start+windowSize], m.window[start+shift:start+shift+windowSize]
+	a, b := m.target[start:start+windowSize], m.along(start, start+windowSize, shift)
 	return binary.LittleEndian.Uint64(a) == binary.LittleEndian.Uint64(b) &&
 		binary.LittleEndian.Uint64(a[8:]) == binary.LittleEndian.Uint64(b[8:]) &&
 		binary.LittleEndian.Uint64(a[16:]) == binary.LittleEndian.Uint64(b[16:]) &&
@@ -27,14 +27,18 @@ func (m *matcher) equal(start, shift int) bool {
 
 // score values target[start:end] on a diagonal.
 func (m *matcher) score(start, end, shift int) int {
+	if start >= end {
+		return 0
+	}
 	sum := 0
-	for i := start; i < end; {
-		n := same(m.target[i:end], m.window[i+shift:end+shift])
+	want, have := m.target[start:end], m.along(start, end, shift)
+	for i := 0; i < len(want); {
+		n := same(want[i:], have[i:])
 		i += n
 		sum += n * byteCost
-		if i < end {
+		if i < len(want) {
 			sum -= runCost
-			for i < end && m.target[i] != m.window[i+shift] {
+			for i < len(want) && want[i] != have[i] {
 				sum -= wrongCost
 				i++
 			}
@@ -46,21 +50,25 @@ func (m *matcher) score(start, end, shift int) int {
 // extent is how far a diagonal pays and what it is worth.
 type extent struct{ at, score int }
 
-// forward follows a diagonal over differences, from p to at most limit, and
-// returns where it was worth most.
-func (m *matcher) forward(p, shift, limit int) extent {
-	_, to := m.bounds(p, shift)
+// forward follows a diagonal in a span over differences, from p to at most
+// limit, and returns where it was worth most.
+func (m *matcher) forward(p, shift int, in *span, limit int) extent {
+	_, to := in.bounds(shift, len(m.target))
 	to = min(to, limit)
 	best := extent{at: p}
+	if p >= to {
+		return best
+	}
 	score := 0
-	for i := p; i < to; {
-		n := same(m.target[i:to], m.window[i+shift:to+shift])
+	want, have := m.target[p:to], m.along(p, to, shift)
+	for i := 0; i < len(want); {
+		n := same(want[i:], have[i:])
 		i += n
 		if score += n * byteCost; score > best.score {
-			best = extent{at: i, score: score}
+			best = extent{at: p + i, score: score}
 		}
 		score -= runCost
-		for i < to && m.target[i] != m.window[i+shift] {
+		for i < len(want) && want[i] != have[i] {
 			score -= wrongCost
 			i++
 		}
@@ -72,18 +80,22 @@ func (m *matcher) forward(p, shift, limit int) extent {
 }
 
 // backward is forward the other way round.
-func (m *matcher) backward(p, shift, limit int) int {
-	from, _ := m.bounds(p, shift)
+func (m *matcher) backward(p, shift int, in *span, limit int) int {
+	from, _ := in.bounds(shift, len(m.target))
 	from = max(from, limit)
 	best, score, at := 0, 0, p
-	for i := p; i > from; {
-		n := sameBefore(m.target[from:i], m.window[from+shift:i+shift])
+	if p <= from {
+		return at
+	}
+	want, have := m.target[from:p], m.along(from, p, shift)
+	for i := len(want); i > 0; {
+		n := sameBefore(want[:i], have[:i])
 		i -= n
 		if score += n * byteCost; score > best {
-			best, at = score, i
+			best, at = score, from+i
 		}
 		score -= runCost
-		for i > from && m.target[i-1] != m.window[i-1+shift] {
+		for i > 0 && want[i-1] != have[i-1] {
 			score -= wrongCost
 			i--
 		}

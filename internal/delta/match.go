@@ -14,47 +14,83 @@ const (
 // diagonals is how many of the last ones are tried again.
 const diagonals = 4
 
-// matcher covers one page with copies from the window.
+// matcher covers one page with copies from the window. That is never put
+// together: where only its bytes are wanted, the page that holds them is enough.
 type matcher struct {
 	target  []byte
 	numbers []int64 // of the window's pages
-	window  []byte
-	first   []int // by slot: where the bytes that hang together begin
-	last    []int // and where they end
+	spans   []span  // by slot
+	joined  []byte  // what spans of several pages hold
 
 	current match
 	recent  [diagonals]int // shifts
 	matches []match
+
+	// Scratch.
+	parts  []match
+	copies copies
+	runs   runs
 }
 
 // match says that target[start:end] is the window's bytes shift further on,
 // but for differences.
 type match struct{ start, end, shift int }
 
-// load puts the pages side by side.
+// span is bytes of the window that hang together: a page, or several that lie
+// on end in the address space too.
+type span struct {
+	first, last int // where in the window they begin and end
+	bytes       []byte
+}
+
+// load reads the pages, in ascending order.
 func (m *matcher) load(numbers []int64, source Source) error {
-	m.numbers = numbers
-	m.window = slices.Grow(m.window[:0], len(numbers)*PageSize)[:len(numbers)*PageSize]
-	m.first, m.last = m.first[:0], m.last[:0]
+	m.numbers, m.spans = numbers, m.spans[:0]
 	for slot, n := range numbers {
 		page, err := readPage(source, n)
 		if err != nil {
 			return err
 		}
 		begin := slot * PageSize
-		copy(m.window[begin:], page)
-		m.first = append(m.first, begin)
-		m.last = append(m.last, begin+len(page))
-		if slot > 0 && numbers[slot-1] == n-1 && m.last[slot-1] == begin {
-			m.first[slot] = m.first[slot-1]
-		}
+		m.spans = append(m.spans, span{first: begin, last: begin + len(page), bytes: page})
 	}
-	for slot := len(numbers) - 2; slot >= 0; slot-- {
-		if m.first[slot+1] == m.first[slot] {
-			m.last[slot] = m.last[slot+1]
-		}
-	}
+	m.join()
 	return nil
+}
+
+// join makes one span of pages that hang together.
+func (m *matcher) join() {
+	m.joined = m.joined[:0]
+	for slot := 0; slot < len(m.spans); {
+		end := slot + 1
+		for end < len(m.spans) && m.numbers[end] == m.numbers[end-1]+1 && m.spans[end-1].last == m.spans[end].first {
+			end++
+		}
+		if end-slot > 1 {
+			m.joinOf(m.spans[slot:end])
+		}
+		slot = end
+	}
+}
+
+// joinOf makes all of some spans the one that they are together.
+func (m *matcher) joinOf(spans []span) {
+	m.joined = slices.Grow(m.joined, len(m.numbers)*PageSize-len(m.joined))
+	begin := len(m.joined)
+	for _, s := range spans {
+		m.joined = append(m.joined, s.bytes...)
+	}
+	whole := span{first: spans[0].first, last: spans[len(spans)-1].last, bytes: m.joined[begin:]}
+	for i := range spans {
+		spans[i] = whole
+	}
+}
+
+// along returns the bytes against which target[start:end] lies on a diagonal
+// that covers it, all in one span.
+func (m *matcher) along(start, end, shift int) []byte {
+	s := &m.spans[(start+shift)/PageSize]
+	return s.bytes[start+shift-s.first : end+shift-s.first]
 }
 
 // readPage reads a source page, and checks its length.
@@ -76,7 +112,7 @@ func (m *matcher) place(address int64) int {
 	for slot, n := range m.numbers {
 		if n == page {
 			at := slot*PageSize + int(address-page*PageSize)
-			if at > m.last[slot] {
+			if at > m.spans[slot].last {
 				return -1
 			}
 			return at
@@ -85,18 +121,18 @@ func (m *matcher) place(address int64) int {
 	return -1
 }
 
-// bounds returns which part of the target a diagonal can cover that runs
-// through the target's position p.
-func (m *matcher) bounds(p, shift int) (from, to int) {
-	at := p + shift
-	if at < 0 || at > len(m.window) {
-		return p, p
+// span returns the span that has a byte at a place of the window, nil if none.
+func (m *matcher) span(place int) *span {
+	if slot := place / PageSize; place >= 0 && slot < len(m.spans) && place < m.spans[slot].last {
+		return &m.spans[slot]
 	}
-	slot := max(at-1, 0) / PageSize
-	if at > m.last[slot] {
-		return p, p
-	}
-	return max(0, m.first[slot]-shift), min(len(m.target), m.last[slot]-shift)
+	return nil
+}
+
+// bounds returns which part of a target of size bytes a span covers on a
+// diagonal.
+func (s *span) bounds(shift, size int) (from, to int) {
+	return max(0, s.first-shift), min(size, s.last-shift)
 }
 
 // run fills m.matches with what to copy for target.
@@ -105,7 +141,7 @@ func (m *matcher) run(e *Encoder, target []byte) {
 	m.recent = [diagonals]int{}
 	if e.last.known {
 		if at := m.place(e.last.source+1) - 1; at >= 0 {
-			if c := m.forward(0, at, len(target)); c.score > switchCost {
+			if c := m.forward(0, at, m.span(at), len(target)); c.score > switchCost {
 				m.take(match{end: c.at, shift: at})
 			}
 		}
@@ -139,15 +175,20 @@ func (m *matcher) better(best match, end, shift int) match {
 	if best.end > 0 && best.shift == shift {
 		return best
 	}
-	from, to := m.bounds(end, shift)
+	s := m.span(end - 1 + shift)
+	if s == nil {
+		return best
+	}
+	from, to := s.bounds(shift, len(m.target))
 	start := end - windowSize
 	if from > start || to < end || !m.equal(start, shift) {
 		return best
 	}
 	to = min(to, end+reach)
 	from = max(from, start-reach)
-	to = end + same(m.target[end:to], m.window[end+shift:to+shift])
-	from = start - sameBefore(m.target[from:start], m.window[from+shift:start+shift])
+	line := m.along(from, to, shift)
+	to = end + same(m.target[end:to], line[end-from:])
+	from = start - sameBefore(m.target[from:start], line[:start-from])
 	if best.end == 0 || to-from > best.end-best.start {
 		return match{start: from, end: to, shift: shift}
 	}
@@ -160,10 +201,11 @@ func (m *matcher) offer(n match) {
 	if n.start = max(n.start, c.start); n.start >= n.end {
 		return
 	}
-	if n.shift == c.shift && n.start <= c.end && c.end > 0 {
+	s := m.span(n.start + n.shift)
+	if n.shift == c.shift && n.start <= c.end && c.end > 0 && s.first == m.span(c.start+c.shift).first {
 		// The diagonal goes on behind where it was given up.
 		if n.end > c.end {
-			c.end = m.forward(n.end, n.shift, len(m.target)).at
+			c.end = m.forward(n.end, n.shift, s, len(m.target)).at
 		}
 		return
 	}
@@ -171,8 +213,8 @@ func (m *matcher) offer(n match) {
 	if n.end < c.end {
 		limit = min(limit, n.end+island)
 	}
-	n.end = m.forward(n.end, n.shift, limit).at
-	n.start = m.backward(n.start, n.shift, max(c.start, n.start-reach))
+	n.end = m.forward(n.end, n.shift, s, limit).at
+	n.start = m.backward(n.start, n.shift, s, max(c.start, n.start-reach))
 	if n.start >= c.end {
 		m.take(n)
 		return
@@ -211,16 +253,16 @@ func (m *matcher) contest(n match) {
 func (m *matcher) split(n match, both int) int {
 	c := m.current
 	best, sum, at := 0, 0, n.start
-	for i := n.start; i < both; i++ {
-		t := m.target[i]
-		if m.window[i+c.shift] == t {
+	mine, other := m.along(n.start, both, c.shift), m.along(n.start, both, n.shift)
+	for i, t := range m.target[n.start:both] {
+		if mine[i] == t {
 			sum++
 		}
-		if m.window[i+n.shift] == t {
+		if other[i] == t {
 			sum--
 		}
 		if sum > best {
-			best, at = sum, i+1
+			best, at = sum, n.start+i+1
 		}
 	}
 	return at

@@ -17,6 +17,10 @@ type runs struct {
 	borrow                uint32 // from the next byte of the open run
 }
 
+func (r *runs) reset() {
+	*r = runs{gaps: r.gaps[:0], singles: r.singles[:0], longer: r.longer[:0], open: r.open[:0]}
+}
+
 // add writes down how want differs from have, of one length. Where both are
 // equal for no byte a run of the add before goes on.
 func (r *runs) add(want, have []byte) {

@@ -1,6 +1,9 @@
 package delta
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // Plan is what Match found for a page. It holds the page's bytes, which must
 // not change before Marshal has returned.
@@ -26,10 +29,13 @@ func (p *Plan) Marshal() []byte {
 	if len(p.pages) == 0 {
 		return nil
 	}
-	f := frame{pages: p.pages}
+	scratch := p.zstd.scratch.Get().(*[]byte)
+	defer p.zstd.scratch.Put(scratch)
+	f, to := frame{pages: p.pages}, (*scratch)[:0]
 	for i, raw := range p.raw {
-		f.streams[i] = p.zstd.stream(raw)
+		f.streams[i], to = p.zstd.stream(raw, to)
 	}
+	*scratch = to
 	return f.marshal()
 }
 
@@ -54,21 +60,26 @@ func (p *Plan) pays() bool {
 func (m *matcher) plan(p *Plan) {
 	pieces := m.pieces()
 	moved := m.list(pieces, p)
-	var runs runs
+	news := len(m.target)
+	for _, c := range pieces {
+		news -= c.end - c.start
+	}
+	literals := make([]byte, 0, news)
+	m.copies.reset()
+	m.runs.reset()
 	done := 0
-	copies := copies{to: p.raw[controlStream]}
 	for _, c := range pieces {
 		place := c.start + c.shift
-		copies.add(c.start-done, c.end-c.start, place-moved[place/PageSize])
-		p.raw[literalStream] = append(p.raw[literalStream], m.target[done:c.start]...)
-		runs.add(m.target[c.start:c.end], m.window[place:c.end+c.shift])
+		m.copies.add(c.start-done, c.end-c.start, place-moved[place/PageSize])
+		literals = append(literals, m.target[done:c.start]...)
+		m.runs.add(m.target[c.start:c.end], m.along(c.start, c.end, c.shift))
 		done = c.end
 	}
-	copies.close()
-	runs.close()
-	p.raw[controlStream] = copies.to
-	p.raw[gapStream], p.raw[singleStream], p.raw[runStream] = runs.gaps, runs.singles, runs.longer
-	p.raw[literalStream] = append(p.raw[literalStream], m.target[done:]...)
+	m.copies.close()
+	m.runs.close()
+	p.raw[controlStream] = bytes.Clone(m.copies.to)
+	p.raw[gapStream], p.raw[singleStream], p.raw[runStream] = bytes.Clone(m.runs.gaps), bytes.Clone(m.runs.singles), bytes.Clone(m.runs.longer)
+	p.raw[literalStream] = append(literals, m.target[done:]...)
 }
 
 // list has the plan list the pages that the pieces use. It returns, by slot,
@@ -97,6 +108,8 @@ type copies struct {
 	literals, length, place int // the open copy, if length is above 0
 }
 
+func (c *copies) reset() { *c = copies{to: c.to[:0]} }
+
 // add appends a copy. One without a seam to the open one makes that longer:
 // two that ended and began at pages now side by side may have none.
 func (c *copies) add(literals, length, place int) {
@@ -123,34 +136,37 @@ func (c *copies) close() {
 const longRun = 16
 
 // pieces are the matches without runs of differences that are cheaper as
-// literals, and without seams.
+// literals, and without seams in a span.
 func (m *matcher) pieces() []match {
-	var to []match
+	m.parts = m.parts[:0]
 	for _, c := range m.matches {
-		start := c.start
-		for i := c.start; i < c.end; {
-			i += same(m.target[i:c.end], m.window[i+c.shift:c.end+c.shift])
+		want, have := m.target[c.start:c.end], m.along(c.start, c.end, c.shift)
+		start := 0
+		for i := 0; i < len(want); {
+			i += same(want[i:], have[i:])
 			run := i
-			for i < c.end && m.target[i] != m.window[i+c.shift] {
+			for i < len(want) && want[i] != have[i] {
 				i++
 			}
-			if i-run >= longRun || i == c.end {
-				to = appendPiece(to, match{start: start, end: run, shift: c.shift})
+			if i-run >= longRun || i == len(want) {
+				m.part(match{start: c.start + start, end: c.start + run, shift: c.shift})
 				start = i
 			}
 		}
-		to = appendPiece(to, match{start: start, end: c.end, shift: c.shift})
+		m.part(match{start: c.start + start, end: c.end, shift: c.shift})
 	}
-	return to
+	return m.parts
 }
 
-func appendPiece(to []match, c match) []match {
+func (m *matcher) part(c match) {
 	if c.start >= c.end {
-		return to
+		return
 	}
-	if k := len(to) - 1; k >= 0 && to[k].end == c.start && to[k].shift == c.shift {
-		to[k].end = c.end
-		return to
+	if k := len(m.parts) - 1; k >= 0 {
+		if before := &m.parts[k]; before.end == c.start && before.shift == c.shift && m.span(before.start+c.shift).first == m.span(c.start+c.shift).first {
+			before.end = c.end
+			return
+		}
 	}
-	return append(to, c)
+	m.parts = append(m.parts, c)
 }
