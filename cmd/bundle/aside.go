@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -28,11 +29,23 @@ func (c *creation) setAside(env *cli.Env, o create.Options) (err error) {
 	if o.Plain() || c.out != "-" && !commands.IsURL(c.out) {
 		return nil
 	}
-	if c.aside, err = os.MkdirTemp(spoolFor(c.out), "airlock-packing-*"); err == nil {
-		c.aside = filepath.Clean(c.aside)
-		c.note(env, fmt.Sprintf("it is packed in %s first, which is removed at the end: packing small reads back what was written", c.aside))
+	for _, path := range removeAbandoned(spoolFor(c.out)) {
+		c.note(env, fmt.Sprintf("%s is removed: a create that was killed has left it", path))
 	}
+	c.aside, c.held, err = makeAside(spoolFor(c.out))
 	return err
+}
+
+// unsetAside has the bundle go straight to where it is to be, if it was settled
+// that nothing will be read back.
+func (c *creation) unsetAside(o *create.Options) error {
+	if c.aside == "" || !o.Plain() {
+		return nil
+	}
+	defer c.held.Close()
+	err := os.RemoveAll(c.aside)
+	c.aside = ""
+	return errors.Join(err, c.shape(o))
 }
 
 // at is where the bundle is written at first.
@@ -44,20 +57,27 @@ func (c *creation) at() string {
 }
 
 // clear removes what was set aside, unless all of it is there and has not got
-// further.
+// further. Then it gets another name, so that nobody removes it.
 func (c *creation) clear(ctx context.Context, err error) error {
 	if c.aside == "" {
 		return err
 	}
-	if _, serr := os.Stat(filepath.Join(c.aside, manifest.SumsName)); err != nil && serr == nil && ctx.Err() == nil {
-		return cli.Hint(err, "all was packed, and is kept in %s; to send it on, and remove it then: bundle send %s %s && rm -r %s",
-			c.aside, cli.Quote(c.aside), cli.Quote(c.out), cli.Quote(c.aside))
+	defer c.held.Close()
+	if _, serr := os.Stat(filepath.Join(c.aside, manifest.SumsName)); err == nil || serr != nil || ctx.Err() != nil {
+		return errors.Join(err, os.RemoveAll(c.aside))
 	}
-	return errors.Join(err, os.RemoveAll(c.aside))
+	kept := filepath.Join(filepath.Dir(c.aside), "airlock-packed-"+strings.TrimPrefix(filepath.Base(c.aside), asidePrefix))
+	if rerr := os.Rename(c.aside, kept); rerr != nil {
+		kept = c.aside
+	}
+	return cli.Hint(err, "all was packed, and is kept in %s; to send it on, and remove it then: bundle send %s %s && rm -r %s",
+		kept, cli.Quote(kept), cli.Quote(c.out), cli.Quote(kept))
 }
 
-// asideTarget packs into the folder that was set aside, and sends it on at the end.
+// asideTarget packs into the folder that was set aside and sends it on: to a
+// stream at the end, for a tar tells the sizes of files first.
 func (c *creation) asideTarget(cmd *cobra.Command, env *cli.Env, size int64) (*target, error) {
+	c.note(env, fmt.Sprintf("it is packed in %s first, which is removed at the end: packing small reads back what was written", c.aside))
 	if err := checkSpace(c.aside, size); err != nil {
 		return nil, err
 	}
@@ -65,40 +85,57 @@ func (c *creation) asideTarget(cmd *cobra.Command, env *cli.Env, size int64) (*t
 	if err != nil {
 		return nil, err
 	}
-	t, send, err := c.onward(cmd, env, size)
+	if c.out != "-" {
+		return c.followedTarget(cmd.Context(), env, dir, size)
+	}
+	w, err := standardOutput(cmd)
 	if err != nil {
 		return nil, err
 	}
-	t.sink = dir
-	t.finish = func(ctx context.Context, _ *create.Result, show progress.Sink) error {
-		err := sendFolder(c.aside, func(b *journey.Bundle) error { return send(ctx, b, show) })
-		if err == nil {
-			err = os.RemoveAll(c.aside)
-		}
-		return errors.Join(err, t.abandon())
-	}
-	return t, nil
+	signal.Ignore(syscall.SIGPIPE) // a reader that goes away is an error of Write, and does not end the process
+	return &target{
+		sink: dir,
+		finish: func(ctx context.Context, _ *create.Result, show progress.Sink) error {
+			err := sendFolder(c.aside, func(b *journey.Bundle) error { return stream(ctx, b, w, show) })
+			if err == nil {
+				err = os.RemoveAll(c.aside)
+			}
+			return err
+		},
+		abandon:  func() error { return nil },
+		farewell: toStandardOutput,
+	}, nil
 }
 
-// onward opens what a bundle that was set aside is sent to.
-func (c *creation) onward(cmd *cobra.Command, env *cli.Env, size int64) (*target, func(context.Context, *journey.Bundle, progress.Sink) error, error) {
-	if c.out == "-" {
-		w, err := standardOutput(cmd)
-		if err != nil {
-			return nil, nil, err
-		}
-		signal.Ignore(syscall.SIGPIPE) // a reader that goes away is an error of Write, and does not end the process
-		return &target{abandon: func() error { return nil }, farewell: toStandardOutput},
-			func(ctx context.Context, b *journey.Bundle, show progress.Sink) error { return stream(ctx, b, w, show) }, nil
-	}
-	server, err := c.freeServer(cmd.Context(), env, size)
+// followedTarget packs into the folder that was set aside, and sends it on to a
+// server meanwhile. What has not arrived in this way goes once all is packed, as
+// bundle send sends it.
+func (c *creation) followedTarget(ctx context.Context, env *cli.Env, dir *transfer.Dir, size int64) (*target, error) {
+	server, err := c.freeServer(ctx, env, size)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return &target{abandon: server.Close, farewell: "written to " + c.out},
-		func(ctx context.Context, b *journey.Bundle, show progress.Sink) error {
-			return sendToServer(ctx, b, server, show)
-		}, nil
+	f := follow(dir, server)
+	return &target{
+		sink: f,
+		finish: func(ctx context.Context, _ *create.Result, show progress.Sink) error {
+			err := f.end(show)
+			if err != nil && ctx.Err() == nil {
+				f.clear()
+				err = sendFolder(c.aside, func(b *journey.Bundle) error { return sendToServer(ctx, b, server, show) })
+			}
+			if err == nil {
+				err = os.RemoveAll(c.aside)
+			}
+			return errors.Join(err, server.Close())
+		},
+		abandon: func() error {
+			err := server.Close()
+			f.leave()
+			return err
+		},
+		farewell: "written to " + c.out,
+	}, nil
 }
 
 // sendFolder opens the bundle in a folder for send.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -32,6 +33,7 @@ type creation struct {
 	output     commands.Output
 
 	aside   string                                             // where it is packed before it is sent to out; "": it is not
+	held    *os.File                                           // the lock on aside
 	several func(out string, volumes []manifest.Volume) string // how it travels further
 }
 
@@ -91,6 +93,7 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) (err err
 	if err != nil {
 		return err
 	}
+	o.Meets = commands.IsURL(c.out)
 	if err := c.setAside(env, o); err != nil {
 		return err
 	}
@@ -113,6 +116,12 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) (err err
 		return err
 	}
 	defer bases()
+	if o, err = contents.Settle(cmd.Context(), o); err != nil {
+		return err
+	}
+	if err := c.unsetAside(&o); err != nil {
+		return err
+	}
 	return c.write(cmd, env, contents, o)
 }
 
@@ -156,7 +165,7 @@ func (c *creation) contents(ctx context.Context, env *cli.Env, file *release.Fil
 func (c *creation) collect(ctx context.Context, env *cli.Env, rel create.Release) (*create.Contents, error) {
 	contents, err := create.Collect(ctx, rel)
 	if err != nil {
-		return nil, err
+		return nil, sourceHint(err)
 	}
 	for _, note := range contents.Notes() {
 		c.note(env, note)
@@ -183,7 +192,7 @@ func (c *creation) write(cmd *cobra.Command, env *cli.Env, contents *create.Cont
 	if err == nil {
 		err = target.finish(cmd.Context(), result, show)
 	} else {
-		err = errors.Join(err, target.abandon())
+		err = errors.Join(sourceHint(err), target.abandon())
 	}
 	stop()
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"airlock/internal/archive"
 	"airlock/internal/cli"
 	"airlock/internal/commands"
 	"airlock/internal/create"
@@ -66,12 +65,12 @@ func (p *packing) estimate(env *cli.Env) (create.Options, func(), error) {
 		return o, nil, err
 	}
 	debug.SetMemoryLimit(smallMemory)
-	readers, closeAll, err := p.open(env)
+	bases, closeBases, err := p.open(env)
 	if err != nil {
 		return o, nil, err
 	}
-	o.Link, o.Bases = link, archive.NewBases(readers...)
-	return o, closeAll, nil
+	o.Link, o.Bases = link, bases
+	return o, closeBases, nil
 }
 
 // estimated is an estimate's result for programs.

@@ -116,7 +116,7 @@ func resolve(cmd *cobra.Command, refs []release.Ref, from *places, base string) 
 			}
 			root, err := source.Resolve(ctx)
 			digests[i] = root.Digest
-			return err
+			return sourceHint(err)
 		})
 	}
 	return digests, group.Wait()

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
-	"io/fs"
 	"runtime/debug"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +10,6 @@ import (
 	"airlock/internal/commands"
 	"airlock/internal/create"
 	"airlock/internal/media"
-	"airlock/internal/trust"
 )
 
 // packing is the flags that say how small a bundle is to be.
@@ -49,17 +45,13 @@ func (p *packing) read() (o create.Options, err error) {
 }
 
 // openBases sets what to pack upon, and returns what closes it.
-func (p *packing) openBases(env *cli.Env, o *create.Options) (func(), error) {
+func (p *packing) openBases(env *cli.Env, o *create.Options) (closeBases func(), err error) {
 	if o.Pack == create.Fast {
 		return func() {}, nil
 	}
 	debug.SetMemoryLimit(smallMemory)
-	readers, closeAll, err := p.open(env)
-	if err != nil {
-		return nil, err
-	}
-	o.Bases = archive.NewBases(readers...)
-	return closeAll, nil
+	o.Bases, closeBases, err = p.open(env)
+	return closeBases, err
 }
 
 func (p *packing) pack() (create.Pack, error) {
@@ -89,9 +81,9 @@ func (p *packing) rate() (int64, error) {
 }
 
 // open opens the bases, each on the others, and returns what closes them.
-func (p *packing) open(env *cli.Env) ([]*archive.Reader, func(), error) {
+func (p *packing) open(env *cli.Env) (*archive.Bases, func(), error) {
 	if len(p.bases) == 0 {
-		return nil, func() {}, nil
+		return archive.NewBases(), func() {}, nil
 	}
 	allowed, err := p.trusted.Read()
 	if err != nil {
@@ -105,32 +97,13 @@ func (p *packing) open(env *cli.Env) ([]*archive.Reader, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	var readers []*archive.Reader
-	closeAll := func() {
-		for _, r := range readers {
-			r.Close()
-		}
-		bundles.Close()
-	}
-	for _, files := range bundles {
-		r, err := openBase(files, bundles.Files(), allowed, env.Now())
-		if err != nil {
-			closeAll()
-			return nil, nil, err
-		}
-		readers = append(readers, r)
-	}
-	return readers, closeAll, nil
-}
-
-// openBase opens a base with all that it is itself based on.
-func openBase(f fs.FS, others []fs.FS, allowed *trust.AllowedSigners, at time.Time) (*archive.Reader, error) {
-	r, err := archive.OpenOn(f, others, allowed, at)
+	bases, err := archive.OpenBases(bundles.Files(), allowed, env.Now())
 	if err != nil {
-		return nil, err
+		bundles.Close()
+		return nil, nil, err
 	}
-	if err := r.Complete(); err != nil {
-		return nil, errors.Join(err, r.Close())
-	}
-	return r, nil
+	return bases, func() {
+		bases.Close()
+		bundles.Close()
+	}, nil
 }

@@ -11,11 +11,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"airlock/internal/cli"
 	"airlock/internal/commands"
 	"airlock/internal/create"
 	"airlock/internal/daemon"
 	"airlock/internal/dockertar"
 	"airlock/internal/layout"
+	"airlock/internal/oci"
 	"airlock/internal/progress"
 	"airlock/internal/registry"
 	"airlock/internal/release"
@@ -82,9 +84,19 @@ func (p *places) source(ctx context.Context, ref release.Ref) (create.Source, er
 	}
 	source, err := p.fromFile(ctx, path, ref)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", ref, err)
+		return nil, sourceHint(fmt.Errorf("%s: %w", ref, err))
 	}
 	return source, nil
+}
+
+// sourceHint says what an error means that lies in what a place gave.
+func sourceHint(err error) error {
+	for _, rejected := range []error{registry.ErrRejected, layout.ErrRejected, dockertar.ErrRejected, tarfs.ErrMalformed, oci.ErrMalformed, create.ErrRejected} {
+		if errors.Is(err, rejected) {
+			return cli.Hint(err, "what is there is not the image that was asked for, or is damaged; nothing of it was taken")
+		}
+	}
+	return err
 }
 
 func (p *places) fromDaemon(ctx context.Context, ref release.Ref) (create.Source, error) {

@@ -167,3 +167,28 @@ func TestCopiesAreBounded(t *testing.T) {
 		r.Close()
 	}
 }
+
+// TestOpenBases holds that bundles that have nothing to do with each other, and
+// one that is based on another, share a cache, and are each there once.
+func TestOpenBases(t *testing.T) {
+	golden, other := goldenFiles(t), newKit(t)
+	other.m.Version = "2.0"
+	bundles := []fs.FS{mapFS(based(t, golden, 4)), mapFS(other.make(t)), mapFS(golden), mapFS(golden)}
+	bases, err := archive.OpenBases(bundles, testAllowed(t), goldenTime)
+	must(t, err)
+	if got := len(bases.Manifest()); got != 3 || bases.Caches() != 1 {
+		t.Errorf("%d bases with %d caches, want 3 with 1", got, bases.Caches())
+	}
+	must(t, bases.Close())
+	for name, c := range map[string]struct {
+		bundles []fs.FS
+		want    error
+	}{
+		"a base is missing": {bundles[:2], archive.ErrBase},
+		"one is none":       {append(bundles, mapFS(nil)), manifest.ErrIncomplete},
+	} {
+		if _, err := archive.OpenBases(c.bundles, testAllowed(t), goldenTime); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}

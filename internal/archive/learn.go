@@ -34,6 +34,9 @@ func (s *small) learnAll() error {
 		<-indexed
 	}()
 	carried := s.bases.carried()
+	for _, blobs := range carried {
+		s.owed += len(blobs)
+	}
 	points := gunzip.NewPoints(maxPoints)
 	for _, r := range s.bases.all {
 		b, err := newBase(r.asBase(), r, nil)
@@ -85,6 +88,12 @@ func (s *small) learn(r *Reader, carried map[manifest.Digest]int64, points *gunz
 	}
 	for _, b := range r.index.blobs {
 		size, listed := carried[b.digest]
+		if listed {
+			s.owed--
+			if s.listed() == s.most {
+				continue // nothing is copied from it
+			}
+		}
 		// What no known encoder makes, its successors in small bundles are not made by either.
 		if !listed && (!zipped[b.digest] || b.kind != asItIs || b.why == NoEncoder || s.isUnpacked(b.digest)) {
 			continue
@@ -124,21 +133,29 @@ func (r *Reader) isGzip(c *content) (bool, error) {
 	return n == len(magic) && bytes.HasPrefix(magic[:], gzipMagic) && magic[2] == 8, nil
 }
 
-// isUnpacked reports whether what a blob decompresses to is in the bases besides.
+// listed returns how many gzip blobs of the bases are listed.
+func (s *small) listed() int {
+	n := 0
+	for i := range s.below {
+		n += len(s.below[i].Unpacked)
+	}
+	return n
+}
+
+// isUnpacked reports whether what a blob decompresses to is in the bases besides,
+// or there is no room to list it: what bases copy from comes first.
 func (s *small) isUnpacked(d manifest.Digest) bool {
 	for _, r := range s.bases.all {
 		if b, ok := r.index.find(d); ok && b.kind == gzip {
 			return true
 		}
 	}
-	listed := 0
 	for i := range s.below {
 		if _, ok := s.below[i].unpackedOf(d); ok {
 			return true
 		}
-		listed += len(s.below[i].Unpacked)
 	}
-	return listed >= manifest.MaxUnpacked
+	return s.listed()+s.owed >= s.most
 }
 
 // unpack numbers and indexes the pages that a gzip blob decompresses to. One
@@ -204,6 +221,9 @@ func (s *small) baseNeed(r *Reader, c *content, i int) (need, error) {
 	for _, page := range sources {
 		of := r.origin(page)
 		number, ok := s.below.number(of)
+		if !ok && of.unpacked >= 0 {
+			return need{depth: maxDepth}, nil // it is not listed: the frame is not to be copied from
+		}
 		if !ok {
 			return need{}, fmt.Errorf("%w: page %d is copied, and is none", ErrMalformed, page)
 		}

@@ -48,14 +48,9 @@ func Open(fsys fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Reader, err
 // Complete and the reading of what is copied from it return an error that
 // wraps ErrBase and names it.
 func OpenOn(fsys fs.FS, bases []fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Reader, error) {
-	o := opener{allowed: allowed, at: at, offered: map[manifest.Digest]fs.FS{}, open: map[manifest.Digest]*Reader{},
-		cache: lru.NewWeighted[pageKey](cachedBytes, pageWeight), points: gunzip.NewPoints(maxPoints)}
-	for _, base := range bases {
-		sums, err := manifest.ReadSums(base)
-		if err != nil {
-			return nil, fmt.Errorf("base: %w", err)
-		}
-		o.offered[manifest.DigestOf(sums)] = base
+	o, err := newOpener(bases, allowed, at)
+	if err != nil {
+		return nil, err
 	}
 	r, err := o.bundle(fsys, 0)
 	if err != nil {
@@ -65,6 +60,28 @@ func OpenOn(fsys fs.FS, bases []fs.FS, allowed *trust.AllowedSigners, at time.Ti
 	return r, nil
 }
 
+// OpenBases opens bundles to base another on. Each is opened as by OpenOn, on the
+// others; all that they are based on must be among them. They share one cache.
+func OpenBases(bundles []fs.FS, allowed *trust.AllowedSigners, at time.Time) (*Bases, error) {
+	o, err := newOpener(bundles, allowed, at)
+	if err != nil {
+		return nil, err
+	}
+	var readers []*Reader
+	for _, root := range o.roots {
+		r, err := o.reader(manifest.Base{Root: root}, 0)
+		if err == nil {
+			err = r.Complete()
+		}
+		if err != nil {
+			o.close()
+			return nil, err
+		}
+		readers = append(readers, r)
+	}
+	return NewBases(readers...), nil
+}
+
 // maxChain is how many bundles may be based on each other.
 const maxChain = 64
 
@@ -72,9 +89,25 @@ type opener struct {
 	allowed *trust.AllowedSigners
 	at      time.Time
 	offered map[manifest.Digest]fs.FS
+	roots   []manifest.Digest // of those offered, in their order
 	open    map[manifest.Digest]*Reader
 	cache   *pageCache
 	points  *gunzip.Points
+}
+
+func newOpener(offered []fs.FS, allowed *trust.AllowedSigners, at time.Time) (*opener, error) {
+	o := &opener{allowed: allowed, at: at, offered: map[manifest.Digest]fs.FS{}, open: map[manifest.Digest]*Reader{},
+		cache: lru.NewWeighted[pageKey](cachedBytes, pageWeight), points: gunzip.NewPoints(maxPoints)}
+	for _, bundle := range offered {
+		sums, err := manifest.ReadSums(bundle)
+		if err != nil {
+			return nil, fmt.Errorf("base: %w", err)
+		}
+		root := manifest.DigestOf(sums)
+		o.offered[root] = bundle
+		o.roots = append(o.roots, root)
+	}
+	return o, nil
 }
 
 func (o *opener) close() {

@@ -45,7 +45,7 @@ func NewBasedWriter(space io.Writer, bases *Bases) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &small{bases: bases, plain: true}
+	s := &small{bases: bases, plain: true, most: manifest.MaxUnpacked}
 	s.more.L = &s.mu
 	if err := s.learnAll(); err != nil {
 		w.Close()
@@ -77,6 +77,15 @@ func NewBases(readers ...*Reader) *Bases {
 	return b
 }
 
+// Close closes the bases' volumes.
+func (b *Bases) Close() error {
+	var all []error
+	for _, r := range b.all {
+		all = append(all, r.space.Close())
+	}
+	return errors.Join(all...)
+}
+
 // Manifest returns what a manifest says of the bases, but for what a Writer
 // copies from gzip blobs that they have as they are (Writer.Bases).
 func (b *Bases) Manifest() []manifest.Base {
@@ -98,6 +107,9 @@ const unpacks = 3
 
 // Size returns about how many bytes there are in the bases to copy from.
 func (b *Bases) Size() int64 {
+	if b == nil {
+		return 0
+	}
 	var sum int64
 	for _, r := range b.all {
 		sum += r.index.pages() * FrameSize
@@ -152,6 +164,8 @@ type small struct {
 	encoder  *delta.Encoder
 	next     int64  // number of the next page
 	needs    []need // by page of the bases
+	most     int    // gzip blobs of the bases that may be listed
+	owed     int    // of those that bases copy from, how many are still to be learnt
 	plain    bool   // no copies are looked for
 	strict   bool   // only pages that need few others may be copied from
 	cache    *lru.Cache[int64, []byte]
@@ -164,7 +178,7 @@ type small struct {
 }
 
 func newSmall(space io.ReaderAt, bases *Bases, memory int) (*small, error) {
-	s := &small{bases: bases, space: space, index: delta.NewIndex(memory), cache: lru.NewWeighted[int64](cachedBytes, func(page []byte) int { return len(page) + 1<<10 })}
+	s := &small{bases: bases, most: manifest.MaxUnpacked, space: space, index: delta.NewIndex(memory), cache: lru.NewWeighted[int64](cachedBytes, func(page []byte) int { return len(page) + 1<<10 })}
 	s.more.L = &s.mu
 	var err error
 	if s.decoders, err = newDecoders(runtime.GOMAXPROCS(0)); err != nil {

@@ -176,3 +176,30 @@ func TestLearnDamaged(t *testing.T) {
 		r.Close()
 	}
 }
+
+// TestTooManyUnpacked holds that of more gzip blobs that bases copy from than a
+// bundle can list some are left out, with what was copied from them.
+func TestTooManyUnpacked(t *testing.T) {
+	var bundles []fs.FS
+	for i := range 3 {
+		content := sampletest.Mixed(uint64(i), 2*frameBytes)
+		blob := zipped(t, content)
+		base := asItIs(t, func(*kit) {}, blob)
+		files, _ := on(t, base, pagesOf(t, base), manifest.DigestOf(blob), content, int64(len(content)))
+		bundles = append(bundles, mapFS(base), mapFS(files))
+	}
+	bases, err := archive.OpenBases(bundles, testAllowed(t), goldenTime)
+	must(t, err)
+	defer bases.Close()
+	all, usable, err := bases.Learn(manifest.MaxUnpacked)
+	if err != nil || all != 3 {
+		t.Fatalf("%d are listed, %v", all, err)
+	}
+	for most := range all {
+		// A blob has two pages, and what was copied from it three.
+		listed, left, err := bases.Learn(most)
+		if lost := (all - most) * 5; err != nil || listed != most || left != usable-lost {
+			t.Errorf("with room for %d: %d are listed, %d pages of %d are left, want %d less: %v", most, listed, left, usable, lost, err)
+		}
+	}
+}

@@ -57,6 +57,9 @@ func (c *checker) take(data []byte) error {
 			return err
 		}
 		encoded := f.content.frames[f.frame].encoded
+		if c.held == nil {
+			c.held = make([]byte, 0, encoded)
+		}
 		n := min(int64(len(data)), encoded-int64(len(c.held)))
 		c.held = append(c.held, data[:n]...)
 		c.at += n

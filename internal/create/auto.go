@@ -28,47 +28,29 @@ type worth struct {
 	packed  int64 // bytes it would take in the bundle, estimated
 }
 
-// seconds returns how much sooner the far side has the blob if it is packed
-// small and the link moves so many bytes a second; negative: later.
-func (e worth) seconds(size, link int64) float64 {
-	saved := float64(size-e.packed) / float64(link)
-	return saved - float64(e.content)/packRate - float64(e.content)/rebuildRate
+// estimate tries some of the blob's first pages, unless it decompresses to so
+// much that copies cannot make up for it. A blob that is not gzip after all, or
+// damaged, is worth nothing.
+func (a *apartItem) estimate(out *archive.Writer, j journey) (worth, error) {
+	free := func([]byte) (int, error) { return 0, nil }
+	if e, err := a.try(sampling{first: 1, every: 1}, free); err != nil || j.gain(a.Size, e) <= 0 {
+		return e, err
+	}
+	// To try a page takes as long as to pack it: of a small blob it is just one.
+	tries := min(max(a.Size*unpacks/archive.FrameSize/8, 1), 4)
+	return a.try(sampling{first: 2 * int(tries), every: 2}, out.Estimate)
 }
 
-// Plain reports whether all is packed as it is, but for what a base has. Auto
-// does so where the link is so fast that no gzip blob can gain, even if it took
-// no bytes and decompressed to no more than itself: nothing is looked at then,
-// and the bases are not read. Where not all is, what was written is read back.
-func (o Options) Plain() bool {
-	const blob = 1 << 20
-	return o.Pack == Fast || o.Pack == Auto && worth{content: blob}.seconds(blob, o.Link) <= 0
-}
+// unpacks is about how much larger than a gzip blob its content is.
+const unpacks = 3
 
-// decide takes a gzip blob apart if that gets it to the far side sooner.
-func (w *writing) decide(a *apartItem, out *archive.Writer) error {
-	e, err := a.estimate(out)
-	if err != nil {
-		return err
-	}
-	if e.content > 0 && e.seconds(a.Size, w.options.Link) <= 0 {
-		a.why = archive.TooSlow
-		return nil
-	}
-	r, err := a.spool.reader()
-	if err != nil {
-		return err
-	}
-	return a.analyze(io.Discard, r)
-}
-
-// estimate tries some of the blob's first pages. A blob that is not gzip after
-// all, or damaged, is worth nothing.
-func (a *apartItem) estimate(out *archive.Writer) (worth, error) {
+// try has some of the blob's first pages tried.
+func (a *apartItem) try(s sampling, try func([]byte) (int, error)) (worth, error) {
 	z, err := a.inflate()
 	if err != nil {
 		return worth{packed: a.Size}, nil
 	}
-	t, err := sampling{first: 8, every: 2}.try(z, out.Estimate)
+	t, err := s.try(z, try)
 	return t.worth(a.Size, a.spool.read()), err
 }
 

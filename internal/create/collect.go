@@ -32,10 +32,11 @@ func Collect(ctx context.Context, r Release) (*Contents, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	found := make([][]*gathered, len(r.Images))
+	found, budget := make([][]*gathered, len(r.Images)), newDocumentBudget()
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
 	for i, image := range r.Images {
+		image.Source = boundedSource{image.Source, budget}
 		group.Go(func() error {
 			var err error
 			if found[i], err = gather(groupCtx, image); err != nil {

@@ -97,6 +97,7 @@ type Options struct {
 	Pack       Pack
 	Bases      *archive.Bases // of Small and Auto; the far side must have them
 	Link       int64          // of Auto: bytes a second of the slowest part of the journey
+	Meets      bool           // of Auto: what is packed is on its way while more is packed
 	Spool      string         // of Small and Auto: a folder for a few blobs at a time
 	Parity     volume.Protection
 	Signatures []Signature

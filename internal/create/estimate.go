@@ -248,7 +248,7 @@ func (g guess) in(pack Pack, link int64) worth {
 		return worth{packed: g.fast}
 	case g.based:
 		return worth{}
-	case pack == Auto && g.gzip && g.small.seconds(g.size, link) <= 0:
+	case pack == Auto && g.gzip && (journey{link: float64(link)}).gain(g.size, g.small) <= 0:
 		return worth{packed: g.size}
 	}
 	return g.small

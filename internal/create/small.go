@@ -44,6 +44,8 @@ func (w *writing) small(ctx context.Context, out *archive.Writer) error {
 	}
 	go t.run(ctx, wanted)
 	defer t.stop(cancel)
+	line := w.newLine(ctx, &t, out, wanted)
+	defer func() { cancel(); line.stop() }()
 	for _, it := range w.contents.items {
 		if based, err := out.AddBased(it.Digest); err != nil {
 			return it.explain(err)
@@ -51,27 +53,17 @@ func (w *writing) small(ctx context.Context, out *archive.Writer) error {
 			total.Add(it.Size)
 			continue
 		}
-		a, ok := <-t.apart
-		if !ok {
-			return ctx.Err()
+		a, err := line.next(ctx)
+		if err != nil {
+			return err
 		}
-		err := w.pack(a, out)
+		err = a.pack(out)
 		t.release(a)
 		if err != nil {
 			return it.explain(err)
 		}
 	}
 	return nil
-}
-
-func (w *writing) pack(a *apartItem, out *archive.Writer) error {
-	if a.err == nil && w.options.Pack == Auto && a.gzip {
-		a.err = w.decide(a, out)
-	}
-	if a.err != nil {
-		return a.err
-	}
-	return a.pack(out)
 }
 
 // apartItem is a fetched blob, spooled, and its content if it is gzip of an
@@ -82,6 +74,8 @@ type apartItem struct {
 	gzip    bool             // it begins as gzip does
 	why     archive.Reason   // of a gzip blob: why it is packed as it is
 	content *archive.Content // of a gzip blob; nil: packed as it is
+	known   int64            // how much there was to copy from when auto decided on it
+	taken   chan struct{}    // nil, or closed when content, why and err are set
 	err     error
 }
 
@@ -97,15 +91,15 @@ type taking struct {
 	room    *semaphore.Weighted // of maxSpooled bytes
 }
 
-// room returns what a blob takes of maxSpooled.
-func (a *apartItem) room() int64 { return min(a.Size, maxSpooled/2) }
+// spoolRoom returns what a blob takes of maxSpooled.
+func spoolRoom(it item) int64 { return min(it.Size, maxSpooled/2) }
 
 // run fetches items in order and takes each apart, until one cannot be.
 func (t *taking) run(ctx context.Context, items []item) {
 	defer close(t.apart)
 	for _, it := range items {
 		a := &apartItem{item: it}
-		if t.room.Acquire(ctx, a.room()) != nil {
+		if t.room.Acquire(ctx, spoolRoom(a.item)) != nil {
 			return
 		}
 		a.err = a.take(t.fetched.next(it, t.total), t.options)
@@ -132,7 +126,7 @@ func (t *taking) stop(cancel context.CancelFunc) {
 // release drops a blob that is packed.
 func (t *taking) release(a *apartItem) {
 	a.spool.close()
-	t.room.Release(a.room())
+	t.room.Release(spoolRoom(a.item))
 }
 
 // take reads the blob to its end: spools it, hashes it and, unless that is to
@@ -205,11 +199,14 @@ func (a *apartItem) pack(out *archive.Writer) error {
 	if err != nil {
 		return err
 	}
-	if a.gzip || strings.HasSuffix(a.MediaType, "zstd") {
+	if a.isCompressed() {
 		return out.AddCompressed(a.Digest, a.Size, r, a.why)
 	}
 	return out.Add(a.Digest, a.Size, r)
 }
+
+// isCompressed says that there is nothing to copy in a blob as it is.
+func (a *apartItem) isCompressed() bool { return a.gzip || strings.HasSuffix(a.MediaType, "zstd") }
 
 // inflate returns what the spooled gzip blob decompresses to.
 func (a *apartItem) inflate() (io.Reader, error) {

@@ -154,7 +154,7 @@ func packAs(t *testing.T, kit *bundletest.Kit, version int, source *bundletest.S
 		readers = append(readers, reader)
 	}
 	_, err = contents.Write(t.Context(), sink, create.Options{
-		Pack: o.Pack, Link: o.Link, Bases: archive.NewBases(readers...), Spool: t.TempDir(), Progress: progress.Discard,
+		Pack: o.Pack, Link: o.Link, Meets: o.Meets, Bases: archive.NewBases(readers...), Spool: t.TempDir(), Progress: progress.Discard,
 		Signatures: []create.Signature{{Principal: bundletest.Principal, Signer: kit.Key}},
 	})
 	if err != nil {

@@ -3,11 +3,14 @@
 package e2e
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -121,6 +124,61 @@ func TestInterruptPackedAside(t *testing.T) {
 	interrupted(t, cmd, reached)
 	if left, err := filepath.Glob(d.path("airlock-packing-*")); err != nil || len(left) > 0 {
 		t.Errorf("left are %q, %v", left, err)
+	}
+}
+
+// TestKilledPackedAside kills create --pack small as TestInterruptPackedAside
+// interrupts it. The next one removes what it has left, and nothing else.
+func TestKilledPackedAside(t *testing.T) {
+	origin, d := newOrigin(t, 1, 9<<20), newDesk(t)
+	packing := func() []string {
+		left, err := filepath.Glob(d.path("airlock-packing-*"))
+		must(t, err)
+		return left
+	}
+	start := func(pipe string) (folder string, kill func()) {
+		must(t, syscall.Mkfifo(d.path(pipe), 0o600))
+		reader, err := os.OpenFile(d.path(pipe), os.O_RDWR, 0)
+		must(t, err)
+		t.Cleanup(func() { reader.Close() })
+		before := packing()
+		cmd := d.command("sh", "-c", "exec bundle create "+origin.ref()+" -o - --pack small --key key --as ana --quiet > "+pipe)
+		must(t, cmd.Start())
+		kill = sync.OnceFunc(func() {
+			must(t, cmd.Process.Kill())
+			_ = cmd.Wait() // says that it was killed
+		})
+		t.Cleanup(kill)
+		_, err = reader.Read(make([]byte, 1)) // all is packed
+		must(t, err)
+		after := packing()
+		if len(after) != len(before)+1 {
+			t.Fatalf("%q, then %q", before, after)
+		}
+		return after[slices.IndexFunc(after, func(path string) bool { return !slices.Contains(before, path) })], kill
+	}
+	alive, _ := start("alive")
+	killed, kill := start("killed")
+	kill()
+	others := []string{d.path("airlock-packing-1x"), d.path("airlock-packing-12/34"), d.path("airlock-packed-56")}
+	for _, path := range others {
+		must(t, os.MkdirAll(path, 0o700))
+	}
+	must(t, os.WriteFile(d.path("airlock-packing-78"), nil, 0o600))
+	must(t, os.Mkdir(d.path("elsewhere"), 0o700))
+	must(t, os.Symlink(d.path("elsewhere"), d.path("airlock-packing-90")))
+	note := "note: " + filepath.Base(killed) + " is removed: a create that was killed has left it"
+	e := d.try("sh", "-c", "bundle create "+origin.ref()+" -o - --pack small --key key --as ana > out.tar")
+	if e.code != 0 || strings.Count(e.stderr, "is removed: a create") != 1 || !strings.Contains(e.stderr, note) {
+		t.Errorf("exit code %d, %q; want %q", e.code, e.stderr, note)
+	}
+	if _, err := os.Lstat(killed); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what was left is still there: %v", err)
+	}
+	for _, path := range append(others, alive, d.path("airlock-packing-78"), d.path("airlock-packing-90"), d.path("elsewhere")) {
+		if _, err := os.Lstat(path); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

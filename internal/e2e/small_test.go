@@ -220,15 +220,23 @@ func (m *maker) application(tag string) string {
 	}
 	m.write(dir+"/app/version.py", "version = "+tag+"\n")
 	ref := m.registry.Addr + "/small/app:" + tag
-	storage := []string{"--root", m.path(dir + "/storage"), "--runroot", m.path(dir + "/run"), "--storage-driver", "vfs"}
-	buildah := func(args ...string) string {
-		return strings.TrimSpace(m.tool(dir, "buildah", append(storage, args...)...))
-	}
-	container := buildah("from", "scratch")
-	buildah("copy", "-q", container, m.path(dir+"/app"), "/app")
-	buildah("commit", "-q", container, "app")
-	buildah("push", "-q", "--tls-verify=false", "app", "docker://"+ref)
+	m.buildah(dir + "/app")(ref)
 	return ref
+}
+
+// buildah makes an image of a folder.
+func (m *maker) buildah(folder string) func(ref string) {
+	return func(ref string) {
+		m.t.Helper()
+		run := func(args ...string) string {
+			storage := []string{"--root", m.path("buildah"), "--runroot", m.path("buildah-run"), "--storage-driver", "vfs"}
+			return strings.TrimSpace(m.tool(".", "buildah", append(storage, args...)...))
+		}
+		container := run("from", "scratch")
+		run("copy", "-q", container, m.path(folder), "/"+filepath.Base(folder))
+		run("commit", "-q", container, ref)
+		run("push", "-q", "--tls-verify=false", ref, "docker://"+ref)
+	}
 }
 
 // program makes an image of a release of staticcheck, pushed by skopeo.
@@ -239,8 +247,14 @@ func (m *maker) program(tag, version string) string {
 	m.write(dir+"/Dockerfile", "FROM scratch\nCOPY staticcheck /staticcheck\nENTRYPOINT [\"/staticcheck\"]\n")
 	ref := m.registry.Addr + "/small/go:" + tag
 	m.engine.Run("build", "-q", "--no-cache", "-t", ref, m.path(dir))
-	m.tool(dir, "skopeo", "copy", "-q", "--dest-tls-verify=false", "--src-daemon-host", m.engine.Host, "docker-daemon:"+ref, "docker://"+ref)
+	m.fromEngine(ref)
 	return ref
+}
+
+// fromEngine pushes an image of the engine with skopeo.
+func (m *maker) fromEngine(ref string) {
+	m.t.Helper()
+	m.tool(".", "skopeo", "--insecure-policy", "copy", "-q", "--dest-tls-verify=false", "--src-daemon-host", m.engine.Host, "docker-daemon:"+ref, "docker://"+ref)
 }
 
 // create packs images small, unless more says otherwise.

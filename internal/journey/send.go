@@ -194,7 +194,8 @@ func (b *Bundle) openFile(name string) (file, error) {
 	return file{transfer.File{Name: name, Size: info.Size(), SHA256: b.Texts.Sums()[name], Bytes: at}, f}, nil
 }
 
-// checked reads a volume and hands out blocks that have the listed hash.
+// checked reads a volume and hands out blocks that have the listed hash. It may
+// be read by several goroutines, whole blocks side by side.
 type checked struct {
 	from io.ReaderAt
 	name string
@@ -207,41 +208,47 @@ type checked struct {
 }
 
 func (c *checked) ReadAt(p []byte, off int64) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	read := 0
 	for read < len(p) {
 		if off >= c.size {
 			return read, io.EOF
 		}
-		if err := c.hold(off / manifest.BlockSize); err != nil {
+		n, err := c.some(p[read:], off)
+		if err != nil {
 			return read, err
 		}
-		n := copy(p[read:], c.block[off%manifest.BlockSize:])
 		read, off = read+n, off+int64(n)
 	}
 	return read, nil
 }
 
-// hold reads a block, unless it is the one that was read last.
-func (c *checked) hold(index int64) error {
-	if c.block != nil && c.index == index {
-		return nil
+// some reads up to the end of the block that off is in.
+func (c *checked) some(p []byte, off int64) (int, error) {
+	index, inside := off/manifest.BlockSize, off%manifest.BlockSize
+	size := min(manifest.BlockSize, c.size-index*manifest.BlockSize)
+	if inside == 0 && int64(len(p)) >= size {
+		return int(size), c.read(index, p[:size])
 	}
-	start := index * manifest.BlockSize
-	size := min(manifest.BlockSize, c.size-start)
-	if int64(cap(c.block)) < size {
-		c.block = make([]byte, size, manifest.BlockSize)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.block == nil || c.index != index {
+		block := make([]byte, size)
+		if err := c.read(index, block); err != nil {
+			return 0, err
+		}
+		c.block, c.index = block, index
 	}
-	block := c.block[:size]
-	c.block = nil
-	if n, err := c.from.ReadAt(block, start); n < len(block) {
+	return copy(p, c.block[inside:]), nil
+}
+
+// read reads a whole block and proves it.
+func (c *checked) read(index int64, block []byte) error {
+	if n, err := c.from.ReadAt(block, index*manifest.BlockSize); n < len(block) {
 		return fmt.Errorf("block %d of %s: %w", index, c.name, err)
 	}
 	want := manifest.Digest(c.sums[index*sha256.Size : (index+1)*sha256.Size])
 	if manifest.DigestOf(block) != want {
 		return fmt.Errorf("%w: block %d of %s is not what was signed", volume.ErrDamaged, index, c.name)
 	}
-	c.block, c.index = block, index
 	return nil
 }

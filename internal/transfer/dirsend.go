@@ -14,8 +14,9 @@ import (
 func (d *Dir) identity() string { return "file://" + d.place.path }
 
 func (d *Dir) lanes() int { return 1 }
+func (d *Dir) small() int { return 1 }
 
-func (d *Dir) unfinished(_ context.Context, aside string) (slowFile, error) {
+func (d *Dir) unfinished(_ context.Context, aside string, _ int64) (slowFile, error) {
 	f, err := d.open(aside, unix.O_RDWR)
 	if os.IsNotExist(err) {
 		f, err = d.create(aside)

@@ -184,22 +184,17 @@ func (p *pipe) complete(first int64) int64 {
 
 // pump pushes the bytes [from, to) of src and finishes.
 func (p *pipe) pump(ctx context.Context, src io.ReaderAt, from, to int64) error {
-	for off := from; off < to; {
-		b := p.buffer()[:min(p.room(), to-off)]
-		n, err := src.ReadAt(b, off)
-		if n < len(b) {
-			if err == nil || err == io.EOF {
-				err = io.ErrUnexpectedEOF
+	return p.finish(inOrder(ctx, src, from, to, func(b []byte, _ int64) error {
+		for len(b) > 0 {
+			piece := p.buffer()
+			n := copy(piece[:p.room()], b)
+			if err := p.push(ctx, piece[:n]); err != nil {
+				return err
 			}
-			p.free <- b[:cap(b)]
-			return p.finish(&sourceError{err})
+			b = b[n:]
 		}
-		if err := p.push(ctx, b); err != nil {
-			return p.finish(err)
-		}
-		off += int64(n)
-	}
-	return p.finish(nil)
+		return nil
+	}))
 }
 
 // sourceError is an error of what is read, not of where it is written.

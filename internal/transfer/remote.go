@@ -135,17 +135,17 @@ func (s *Server) readBack(ctx context.Context, sink progress.Sink, name string) 
 	}
 	task := sink.Start(name, info.Size())
 	defer task.Done()
-	h, b := sha256.New(), make([]byte, inFlight)
-	for off := int64(0); off < info.Size(); {
-		if err := ctx.Err(); err != nil {
-			return one, err
-		}
-		n, err := f.(io.ReaderAt).ReadAt(b[:min(inFlight, info.Size()-off)], off)
-		h.Write(b[:n])
-		task.Add(int64(n))
-		if off += int64(n); err != nil && err != io.EOF {
-			return one, err
-		}
+	h := sha256.New()
+	err = inOrder(ctx, f.(io.ReaderAt), 0, info.Size(), func(b []byte, _ int64) error {
+		h.Write(b)
+		task.Add(int64(len(b)))
+		return nil
+	})
+	if read := (*sourceError)(nil); errors.As(err, &read) {
+		err = read.err
+	}
+	if err != nil {
+		return one, err
 	}
 	return ReadFile{Name: name, Size: info.Size(), SHA256: [sha256.Size]byte(h.Sum(nil)), Source: FromCache}, nil
 }
@@ -157,7 +157,9 @@ type remoteFile struct {
 	info fs.FileInfo
 
 	mu     sync.Mutex // held while it is opened or closed
-	part   *part
+	parts  []*part    // on connections of their own, as far as they can be made
+	turn   int        // of the next read
+	again  bool       // it was opened before
 	closed bool
 
 	next  int64 // where Read goes on
@@ -203,34 +205,56 @@ func (f *remoteFile) ReadAt(b []byte, off int64) (int, error) {
 	}
 }
 
-// open returns the file on a connection that lives.
+// open returns the file on a connection that lives. Those of a large file take
+// turns.
 func (f *remoteFile) open() (*part, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
 		return nil, fs.ErrClosed
 	}
-	if f.part != nil && !f.part.l.dead() {
-		return f.part, nil
+	lanes := 1
+	if f.s.isWide(f.info.Size()) {
+		lanes = len(f.s.slots)
 	}
-	if f.part != nil {
-		f.part.Close()
-		f.part = nil
+	f.turn = (f.turn + 1) % lanes
+	if f.turn < len(f.parts) && !f.parts[f.turn].l.dead() {
+		return f.parts[f.turn], nil
 	}
-	u, err := f.s.existing(f.s.ctx, f.name)
+	p, err := f.another()
 	if err != nil {
 		return nil, err
 	}
-	size, err := u.size()
+	if f.turn >= len(f.parts) {
+		f.parts = append(f.parts, p)
+		return p, nil
+	}
+	_ = f.parts[f.turn].Close()
+	f.parts[f.turn] = p
+	return p, nil
+}
+
+// another opens the file once more. The first time that is just after it was
+// looked at; later it may have become another one.
+func (f *remoteFile) another() (*part, error) {
+	open := (*link).read
+	if f.again {
+		open = (*link).readRegular
+	}
+	p, err := f.s.openPart(f.s.ctx, f.name, open)
+	if err != nil || !f.again {
+		f.again = err == nil
+		return p, err
+	}
+	size, err := p.size()
 	if err == nil && size != f.info.Size() {
 		err = fmt.Errorf("%w: it had %d bytes and now has %d", fs.ErrInvalid, f.info.Size(), size)
 	}
 	if err != nil {
-		u.Close()
+		p.Close()
 		return nil, err
 	}
-	f.part = u.(*part)
-	return f.part, nil
+	return p, nil
 }
 
 // Read reads ahead: an answer takes a whole round trip.
@@ -261,9 +285,8 @@ func (f *remoteFile) Close() error {
 	}
 	f.closed = true
 	f.ahead = nil
-	if f.part != nil {
-		// Nothing was written: what closing says is no news.
-		_ = f.part.Close()
+	for _, p := range f.parts {
+		go p.Close() // nothing was written: what it says is no news
 	}
 	return nil
 }

@@ -31,9 +31,10 @@ type Dest interface {
 
 	identity() string // what the journal knows the place by
 	lanes() int       // how many files may travel at once
-	// unfinished opens the file that name is written to until it is complete,
-	// and creates it if it is missing.
-	unfinished(ctx context.Context, aside string) (slowFile, error)
+	small() int       // and how many small ones beside them
+	// unfinished opens the file that so many bytes are written to until it is
+	// complete, and creates it if it is missing.
+	unfinished(ctx context.Context, aside string, size int64) (slowFile, error)
 	// existing opens a file to be read.
 	existing(ctx context.Context, name string) (slowFile, error)
 }
@@ -80,8 +81,30 @@ func (s Sender) Send(ctx context.Context, dst Dest, files ...File) error {
 			return err
 		}
 	}
+	large, small := files, []File(nil)
+	if dst.small() > 1 {
+		large, small = nil, nil
+		for _, f := range files {
+			if f.Size < smallFile {
+				small = append(small, f)
+			} else {
+				large = append(large, f)
+			}
+		}
+	}
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return s.sendSome(ctx, dst, dst.small(), small) })
+	both.Go(func() error { return s.sendSome(ctx, dst, dst.lanes(), large) })
+	return both.Wait()
+}
+
+// smallFile is below what size a file takes round trips rather than bytes.
+const smallFile = 1 << 20
+
+// sendSome sends files, so many at once.
+func (s Sender) sendSome(ctx context.Context, dst Dest, atOnce int, files []File) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(dst.lanes())
+	g.SetLimit(atOnce)
 	for _, f := range files {
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
@@ -156,7 +179,7 @@ func (t *trip) attempt(ctx context.Context) error {
 			return err
 		}
 	}
-	u, err := t.dst.unfinished(ctx, t.aside)
+	u, err := t.dst.unfinished(ctx, t.aside, t.f.Size)
 	if err != nil {
 		return err
 	}

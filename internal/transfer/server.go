@@ -9,6 +9,7 @@ import (
 	"math"
 	"path"
 	"sync"
+	"time"
 
 	"github.com/pkg/sftp"
 )
@@ -36,9 +37,14 @@ type Server struct {
 
 // slot is the place of one connection.
 type slot struct {
-	mu sync.Mutex
-	l  *link
+	mu   sync.Mutex
+	l    *link
+	rest time.Time // until then it is not tried again beside others
 }
+
+// restFor is how long a connection that could not be made is done without, if
+// there are others: the server may not want so many.
+const restFor = time.Minute
 
 // Dial connects to the server and finds out what it can do. Host keys are
 // checked against known_hosts files alone, or against o.Fingerprint: an error
@@ -88,14 +94,30 @@ func (s *slot) link(ctx context.Context, d *dialer) (*link, error) {
 	}
 	l, err := d.connect(ctx)
 	if err != nil {
+		s.rest = time.Now().Add(restFor)
 		return nil, err
 	}
 	s.l = l
 	return l, nil
 }
 
-// take returns the connection that the fewest files use, and how to give it
-// back. A connection ends with ctx, if that ends while it is taken.
+// living returns a connection that lives, or nil.
+func (s *Server) living() *link {
+	for _, one := range s.slots {
+		if one.mu.TryLock() {
+			l := one.l
+			one.mu.Unlock()
+			if l != nil && !l.dead() {
+				return l
+			}
+		}
+	}
+	return nil
+}
+
+// take returns the connection that the fewest files use, or any that lives if
+// that one cannot be made, and how to give it back. A connection ends with ctx,
+// if that ends while it is taken.
 func (s *Server) take(ctx context.Context) (*link, func(), error) {
 	if err := s.ctx.Err(); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", s.name, context.Cause(s.ctx))
@@ -108,7 +130,9 @@ func (s *Server) take(ctx context.Context) (*link, func(), error) {
 	}
 	l, err := best.link(ctx, s.dialer)
 	if err != nil {
-		return nil, nil, err
+		if l = s.living(); l == nil {
+			return nil, nil, err
+		}
 	}
 	l.users.Add(1)
 	stops := []func() bool{
@@ -130,10 +154,13 @@ func (s *slot) load() int32 {
 		return math.MaxInt32 // being made for somebody
 	}
 	defer s.mu.Unlock()
-	if s.l == nil || s.l.dead() {
-		return 0
+	switch {
+	case s.l != nil && !s.l.dead():
+		return s.l.users.Load()
+	case time.Now().Before(s.rest):
+		return math.MaxInt32
 	}
-	return s.l.users.Load()
+	return 0
 }
 
 func (s *Server) path(name string) string { return path.Join(s.url.Dir, name) }
@@ -262,7 +289,7 @@ func (l *link) rename(from, to string) error {
 
 // same tells whether a file holds just these bytes.
 func (l *link) same(name string, data []byte) bool {
-	f, err := l.read(name)
+	f, err := l.readRegular(name)
 	if err != nil {
 		return false
 	}

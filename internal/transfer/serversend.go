@@ -15,7 +15,11 @@ import (
 const flagsNew = os.O_RDWR | os.O_CREATE | os.O_EXCL
 
 func (s *Server) identity() string { return s.name }
-func (s *Server) lanes() int       { return len(s.slots) }
+func (s *Server) small() int       { return 8 }
+
+// lanes is two where each file travels over all connections: one goes on while
+// another is finished.
+func (s *Server) lanes() int { return min(2, len(s.slots)) }
 
 // changing runs a step that writes, having created the folder.
 func (s *Server) changing(step func(*link) error) error {
@@ -27,8 +31,8 @@ func (s *Server) changing(step func(*link) error) error {
 	})
 }
 
-func (s *Server) unfinished(ctx context.Context, aside string) (slowFile, error) {
-	return s.openPart(ctx, aside, func(l *link, name string) (f *sftp.File, err error) {
+func (s *Server) unfinished(ctx context.Context, aside string, size int64) (slowFile, error) {
+	p, err := s.openPart(ctx, aside, func(l *link, name string) (f *sftp.File, err error) {
 		if err := s.makeFolder(l); err != nil {
 			return nil, err
 		}
@@ -41,22 +45,30 @@ func (s *Server) unfinished(ctx context.Context, aside string) (slowFile, error)
 		}
 		return f, err
 	})
+	if err != nil || !s.isWide(size) {
+		return p, err
+	}
+	return s.widen(ctx, p), nil
 }
 
 func (s *Server) existing(ctx context.Context, name string) (slowFile, error) {
-	return s.openPart(ctx, name, (*link).read)
+	return s.openPart(ctx, name, (*link).readRegular)
 }
 
-// read opens a regular file.
-func (l *link) read(name string) (f *sftp.File, err error) {
+// readRegular opens a file if it is a regular one.
+func (l *link) readRegular(name string) (*sftp.File, error) {
 	if err := l.regular(name); err != nil {
 		return nil, err
 	}
+	return l.read(name)
+}
+
+func (l *link) read(name string) (f *sftp.File, err error) {
 	err = l.do(func() (err error) { f, err = l.sftp.Open(name); return err })
 	return f, err
 }
 
-func (s *Server) openPart(ctx context.Context, name string, open func(*link, string) (*sftp.File, error)) (slowFile, error) {
+func (s *Server) openPart(ctx context.Context, name string, open func(*link, string) (*sftp.File, error)) (*part, error) {
 	l, give, err := s.take(ctx)
 	if err != nil {
 		return nil, err
@@ -173,16 +185,18 @@ func (p *part) pipeTo() pipeTo {
 	to := pipeTo{
 		packet: p.l.packet, workers: inFlight / p.l.packet, rate: p.s.rate,
 		// Two windows a file, so many files at once.
-		window: p.s.resend / 2 / int64(len(p.s.slots)),
-		write: func(b []byte, off int64) error {
-			return p.named("writing", p.l.do(func() error { _, err := p.f.WriteAt(b, off); return err }))
-		},
-		sync: func() error { return nil },
+		window: p.s.resend / 2 / int64(p.s.lanes()),
+		write:  p.write,
+		sync:   func() error { return nil },
 	}
 	if p.l.fsync {
 		to.sync = p.syncer()
 	}
 	return to
+}
+
+func (p *part) write(b []byte, off int64) error {
+	return p.named("writing", p.l.do(func() error { _, err := p.f.WriteAt(b, off); return err }))
 }
 
 // syncer returns fsync on a handle of its own: on the one that writes it would

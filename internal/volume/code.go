@@ -177,11 +177,11 @@ func (s *sums) encode(rows int) error {
 func (c *code) newPart() []byte { return make([]byte, c.parity*slice) }
 
 // add adds what a slice of each of a run's data blocks gives to the same slice
-// of the parity blocks. It overwrites part.
+// of the parity blocks: at most slice bytes of each. It overwrites part.
 func (c *code) add(run int, data, parity [][]byte, part []byte) error {
-	shards := slices.Clone(data)
+	shards, size := slices.Clone(data), len(data[0])
 	for i := range parity {
-		shards = append(shards, part[i*slice:(i+1)*slice])
+		shards = append(shards, part[i*size:(i+1)*size])
 	}
 	if err := c.multiply[run].Encode(shards); err != nil {
 		return fmt.Errorf("computing parity: %w", err)

@@ -3,7 +3,6 @@ package volume
 import (
 	"context"
 	"fmt"
-	"hash/crc32"
 
 	"airlock/internal/manifest"
 )
@@ -16,7 +15,6 @@ type column struct {
 	parity [][]byte // blocks
 	data   [][]byte // slices of a run of data blocks
 	part   []byte   // scratch
-	checks []uint32 // of the stripe's data blocks so far
 
 	free, full chan struct{} // one of them holds a token: the parity may be computed, or written
 }
@@ -50,7 +48,6 @@ func turn(ctx context.Context, from <-chan struct{}, to chan<- struct{}, work fu
 // sum computes the parity of a stripe.
 func (c *column) sum(ctx context.Context, s stripe) error {
 	numbers := c.stripes.data(s)
-	c.checks = append(c.checks[:0], make([]uint32, len(numbers))...)
 	parity := make([][]byte, len(c.parity))
 	for at := int64(0); at < manifest.BlockSize; at += slice {
 		for i, p := range c.parity {
@@ -66,12 +63,51 @@ func (c *column) sum(ctx context.Context, s stripe) error {
 			}
 		}
 	}
-	for row, number := range numbers {
-		if c.checks[row] != c.set.checks[number] {
-			return fmt.Errorf("%w: %s is read back otherwise than it was written", ErrDamaged, c.named(number))
+	return c.compare(numbers)
+}
+
+// compare returns an error if the parity is not that of the data blocks as they
+// were written.
+func (c *column) compare(numbers []int64) error {
+	want, none := make([][]byte, len(c.parity)), new(check)
+	for i := range want {
+		want[i] = make([]byte, checkSize)
+	}
+	for first := 0; first < len(numbers); first += c.code.run {
+		var data [][]byte
+		for row := first; row < min(first+c.code.run, c.code.data); row++ {
+			if row < len(numbers) {
+				data = append(data, c.set.checks[numbers[row]][:])
+			} else {
+				data = append(data, none[:])
+			}
+		}
+		if err := c.code.add(first/c.code.run, data, want, c.part); err != nil {
+			return err
+		}
+	}
+	for i, p := range c.parity {
+		if *checkOf(p) != check(want[i]) {
+			return c.blame(numbers)
 		}
 	}
 	return nil
+}
+
+// blame returns an error that names a block which is read back otherwise than it
+// was written, if it still is.
+func (c *column) blame(numbers []int64) error {
+	data := make([]byte, manifest.BlockSize)
+	for _, number := range numbers {
+		data := data[:min(manifest.BlockSize, c.size-number*manifest.BlockSize)]
+		if err := c.read(number, 0, data); err != nil {
+			return err
+		}
+		if *checkOf(data) != *c.set.checks[number] {
+			return fmt.Errorf("%w: %s is read back otherwise than it was written", ErrDamaged, c.named(number))
+		}
+	}
+	return fmt.Errorf("%w: %s, or one of its stripe, was once read back otherwise than it was written", ErrDamaged, c.named(numbers[0]))
 }
 
 // add adds a slice of a run of data blocks to that slice of the parity.
@@ -84,7 +120,6 @@ func (c *column) add(numbers []int64, first int, at int64, parity [][]byte) erro
 			if err := c.read(numbers[row], at, data[:size]); err != nil {
 				return err
 			}
-			c.checks[row] = crc32.Update(c.checks[row], castagnoli, data[:size])
 			read += size
 		}
 		clear(data[size:])

@@ -2,19 +2,11 @@ package volume
 
 import (
 	"fmt"
-	"hash/crc32"
 	"io"
 
 	"airlock/internal/manifest"
 	"airlock/internal/twosum"
 )
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// check returns the CRC-32C of a block, by which a block that is read back
-// otherwise than it was written is noticed. It guards against accidents; trust
-// rests on SHA-256.
-func check(data []byte) uint32 { return crc32.Checksum(data, castagnoli) }
 
 // parityName returns the name of parity file i.
 func (l Layout) parityName(i int) string { return fmt.Sprintf("%s.p%02d.par", l.Stem, i) }

@@ -241,6 +241,14 @@ func (r *Reader) blockSize(number int64) int64 {
 // read reads a block into data, which has the block's size, and proves it; then
 // sum has it too, unless it is nil.
 func (r *Reader) read(number int64, data []byte, sum *twosum.Hash) error {
+	if err := r.readRaw(number, data); err != nil {
+		return err
+	}
+	return r.prove(number, data, sum)
+}
+
+// readRaw reads a block into data, which has the block's size.
+func (r *Reader) readRaw(number int64, data []byte) error {
 	s := r.locate(number)
 	if s.file == nil {
 		return s.wrong
@@ -249,11 +257,18 @@ func (r *Reader) read(number int64, data []byte, sum *twosum.Hash) error {
 	if n, err := s.file.ReadAt(data, index*manifest.BlockSize); n < len(data) {
 		return fmt.Errorf("reading block %d of %s %s: %w", index, s.what, s.name, err)
 	}
-	if !r.proves(number, data, sum) {
-		return fmt.Errorf("%w: block %d of %s %s (bytes %d to %d) is not what was signed",
-			ErrDamaged, index, s.what, s.name, index*manifest.BlockSize, index*manifest.BlockSize+int64(len(data))-1)
-	}
 	return nil
+}
+
+// prove proves a block that was read; then sum has it too, unless it is nil.
+func (r *Reader) prove(number int64, data []byte, sum *twosum.Hash) error {
+	if r.proves(number, data, sum) {
+		return nil
+	}
+	s := r.locate(number)
+	start := (number - s.first) * manifest.BlockSize
+	return fmt.Errorf("%w: block %d of %s %s (bytes %d to %d) is not what was signed",
+		ErrDamaged, number-s.first, s.what, s.name, start, start+int64(len(data))-1)
 }
 
 // proves reports whether these are a block's bytes; if they are, sum has them

@@ -2,14 +2,13 @@ package volume
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"slices"
 
 	"airlock/internal/manifest"
 	"airlock/internal/progress"
+	"airlock/internal/twosum"
 )
 
 // Verify reads every volume once and proves each block and the whole file's
@@ -41,7 +40,7 @@ func (r *Reader) Survey(ctx context.Context, show progress.Sink, good func(b Blo
 	for i := range r.files {
 		s := &r.files[i]
 		task := show.Start(s.name, s.size)
-		v := surveyor{r: r, s: s, task: task, good: good, damage: d, whole: sha256.New()}
+		v := surveyor{r: r, s: s, task: task, good: good, damage: d}
 		err := v.run(ctx)
 		task.Done()
 		if err != nil {
@@ -53,14 +52,15 @@ func (r *Reader) Survey(ctx context.Context, show progress.Sink, good func(b Blo
 	return d, nil
 }
 
-// surveyor proves one file: blocks side by side, the whole in order.
+// surveyor proves one file: blocks are read side by side, proven in order with the
+// whole, and used in order, each step in a goroutine of its own.
 type surveyor struct {
 	r      *Reader
 	s      *section
 	task   progress.Task
 	good   func(Block, []byte) error
-	whole  hash.Hash
-	bad    bool // a block of the file is
+	whole  twosum.Hash // the proving goroutine's; complete when all was taken, if no block is bad
+	bad    bool        // a block of the file is
 	damage *Damage
 }
 
@@ -68,10 +68,14 @@ type surveyor struct {
 type reading struct {
 	number int64
 	data   []byte
-	err    chan error
+	err    chan error // of the reading
+	wrong  error      // of the proof
 }
 
-const readAhead = 8
+const (
+	readAhead   = 8 // blocks being read, or waiting to be proven
+	provenAhead = 4 // blocks proven and waiting to be used
+)
 
 func (v *surveyor) run(ctx context.Context) error {
 	v.damage.run = 0
@@ -91,7 +95,7 @@ func (v *surveyor) run(ctx context.Context) error {
 	if err := v.blocks(ctx); err != nil {
 		return err
 	}
-	if !v.bad && manifest.Digest(v.whole.Sum(nil)) != v.r.verified.Sum(v.s.name) {
+	if !v.bad && manifest.Digest(v.whole.Sum()) != v.r.verified.Sum(v.s.name) {
 		v.damage.broken = true
 		v.damage.add(fmt.Errorf("%w: %s %s has another SHA-256 than %s lists", ErrDamaged, v.s.what, v.s.name, manifest.SumsName))
 	}
@@ -101,13 +105,14 @@ func (v *surveyor) run(ctx context.Context) error {
 func (v *surveyor) blocks(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	queue := make(chan *reading, readAhead)
-	free := make(chan []byte, readAhead+2)
+	queue, proven := make(chan *reading, readAhead), make(chan *reading, provenAhead)
+	free := make(chan []byte, readAhead+provenAhead+2)
 	for range cap(free) {
 		free <- make([]byte, manifest.BlockSize)
 	}
 	go v.read(ctx, queue, free)
-	for b := range queue {
+	go v.prove(ctx, queue, proven)
+	for b := range proven {
 		if err := v.take(b); err != nil {
 			return err
 		}
@@ -116,7 +121,7 @@ func (v *surveyor) blocks(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// read has the file's blocks read and proven, and queues them in order.
+// read has the file's blocks read, and queues them in order.
 func (v *surveyor) read(ctx context.Context, queue chan<- *reading, free <-chan []byte) {
 	defer close(queue)
 	for index := range BlocksPer(v.s.size) {
@@ -126,7 +131,7 @@ func (v *surveyor) read(ctx context.Context, queue chan<- *reading, free <-chan 
 		case buffer := <-free:
 			number := v.s.first + index
 			b := &reading{number: number, data: buffer[:v.r.blockSize(number)], err: make(chan error, 1)}
-			go func() { b.err <- v.r.read(number, b.data, nil) }()
+			go func() { b.err <- v.r.readRaw(number, b.data) }()
 			select {
 			case queue <- b:
 			case <-ctx.Done():
@@ -136,11 +141,29 @@ func (v *surveyor) read(ctx context.Context, queue chan<- *reading, free <-chan 
 	}
 }
 
+// prove proves blocks and, until one is bad, adds them to the whole.
+func (v *surveyor) prove(ctx context.Context, queue <-chan *reading, proven chan<- *reading) {
+	defer close(proven)
+	whole := &v.whole
+	for b := range queue {
+		if b.wrong = <-b.err; b.wrong == nil {
+			b.wrong = v.r.prove(b.number, b.data, whole)
+		}
+		if b.wrong != nil {
+			whole = nil
+		}
+		select {
+		case proven <- b:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // take uses the next block.
 func (v *surveyor) take(b *reading) error {
-	err := <-b.err
 	v.task.Add(int64(len(b.data)))
-	if err != nil {
+	if err := b.wrong; err != nil {
 		v.bad = true
 		if v.s.wrong == nil || errors.Is(err, ErrDamaged) {
 			v.damage.addBlock(v.r.named(b.number), err)
@@ -149,9 +172,6 @@ func (v *surveyor) take(b *reading) error {
 			v.damage.run = 0
 		}
 		return nil
-	}
-	if !v.bad {
-		v.whole.Write(b.data)
 	}
 	return v.good(v.r.named(b.number), b.data)
 }

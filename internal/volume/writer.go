@@ -42,7 +42,7 @@ type Set struct {
 	Blocks  []byte        // blocks.bin
 	Parity  *manifest.Parity
 
-	checks []uint32 // of each block, a check of what is read back
+	checks []*check // of each block, for what is read back; see Writer.KeepChecks
 }
 
 // Writer writes a space as volumes. Hashing and writing run side by side, over
@@ -79,8 +79,9 @@ type Writer struct {
 // block is up to BlockSize bytes on their way through the stages.
 type block struct {
 	data    []byte
-	runs    []run // of contents in data
-	end     int64 // in the space
+	runs    []run  // of contents in data
+	check   *check // of data; nil: none is kept
+	end     int64  // in the space
 	volume  int
 	ends    bool // the volume ends with it
 	settles bool // it is none: only what was sent before it is waited for
@@ -149,7 +150,7 @@ func (w *Writer) WriteHashed(p []byte, sum *twosum.Hash) (int, error) {
 		n := min(len(p), manifest.BlockSize-len(w.fill.data))
 		w.fill.note(sum, n)
 		w.mu.Lock()
-		w.fill.data = append(w.fill.data, p[:n]...)
+		w.fill.add(p[:n])
 		w.offset += int64(n)
 		w.mu.Unlock()
 		p, written = p[n:], written+n
@@ -158,6 +159,25 @@ func (w *Writer) WriteHashed(p []byte, sum *twosum.Hash) (int, error) {
 		}
 	}
 	return written, nil
+}
+
+// atOnce is how many bytes are copied and then added to a check, while they are in
+// the processor's cache.
+const atOnce = 16 << 10
+
+// add appends to the block, and adds to its check.
+func (b *block) add(p []byte) {
+	if b.check == nil {
+		b.data = append(b.data, p...)
+		return
+	}
+	for len(p) > 0 {
+		at := len(b.data)
+		n := min(len(p), atOnce-at%atOnce)
+		b.data = append(b.data, p[:n]...)
+		b.check.add(b.data[at:], at)
+		p = p[n:]
+	}
 }
 
 // note has the next n bytes of the block added to sum.
@@ -209,6 +229,9 @@ func (w *Writer) next() error {
 	}
 	b := <-w.free
 	b.data, b.volume = b.data[:0], int(w.offset/w.layout.Size)
+	if w.checks {
+		b.check = new(check)
+	}
 	w.mu.Lock()
 	w.fill = b
 	w.mu.Unlock()
@@ -281,7 +304,7 @@ func (w *Writer) hashBlock(b *block) {
 	if len(b.data) > 0 {
 		w.set.Blocks = append(w.set.Blocks, sum[:]...)
 		if w.checks {
-			w.set.checks = append(w.set.checks, check(b.data))
+			w.set.checks = append(w.set.checks, b.check)
 		}
 	}
 	if b.volume == len(w.set.Volumes) {

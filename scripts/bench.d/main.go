@@ -37,6 +37,8 @@ type bench struct {
 	tools   string // what scripts/install-test-tools built
 	bin     string // Airlock's commands
 	rounds  int
+	links   rates // of link
+	media   rates // held to
 	megabytes,
 	bigMegabytes int
 	report report
@@ -45,25 +47,30 @@ type bench struct {
 	ends  []func() error
 }
 
-const usageText = `Usage: scripts/bench [flags] [spine|small|medium|all]
+const usageText = `Usage: scripts/bench [flags] [spine|small|link|medium|sftp|all]
 
 Measures Airlock side by side with crane, skopeo, docker save and load, zstd and
 sha256sum, each against real registries and Docker Engines on this machine, and
 prints tables in Markdown. "spine" (the default) moves a release of about one
-gigabyte; "small" packs releases and their updates; "medium"
-writes a bundle to a folder and reads it from there.
+gigabyte; "small" packs releases and their updates; "link" has a release cross
+slow links, packed in each way; "medium" writes a bundle to a folder and reads it
+from there, and the same with media that are held to a rate; "sftp" does so with a
+server.
 
 `
 
 func run(ctx context.Context, args []string) (err error) {
-	b := &bench{begun: time.Now()}
+	b := &bench{begun: time.Now(), links: rates{5e6, 30e6, 100e6},
+		media: rates{30e6, 100e6, 400e6}} // a slow stick, a fast one, a disk on USB 3
 	var out string
 	var keep bool
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.Usage = func() { fmt.Fprint(flags.Output(), usageText); flags.PrintDefaults() }
 	flags.IntVar(&b.rounds, "rounds", 3, "how often each step is taken; medians are printed")
-	flags.IntVar(&b.megabytes, "mb", 500, "spine: megabytes of files an image gets, uncompressed; medium: megabytes of a layer, of two")
+	flags.IntVar(&b.megabytes, "mb", 500, "spine: megabytes of files an image gets, uncompressed; medium, sftp: megabytes of a layer, of two")
 	flags.IntVar(&b.bigMegabytes, "big", 4200, "spine: megabytes of the set for memory; 0 for none")
+	flags.Var(&b.links, "links", "link: MB/s of the links, such as 5,30")
+	flags.Var(&b.media, "held", "medium: MB/s that media are held to")
 	flags.StringVar(&out, "o", "", "also write the report to this `file`")
 	flags.StringVar(&b.bin, "bin", "bin", "`folder` of bundle and unbundle")
 	flags.StringVar(&b.tools, "tools", "", "`folder` of crane and today's engine")
@@ -94,17 +101,21 @@ func run(ctx context.Context, args []string) (err error) {
 	b.machine()
 	switch what := flags.Arg(0); {
 	case flags.NArg() > 1:
-		return fmt.Errorf("arguments %q: want one of spine, small, medium, all", flags.Args())
+		return fmt.Errorf("arguments %q: want one of spine, small, link, medium, sftp, all", flags.Args())
 	case what == "spine" || what == "":
 		return b.spine(ctx)
 	case what == "small":
 		return b.small(ctx)
+	case what == "link":
+		return b.link(ctx)
 	case what == "medium":
 		return b.medium(ctx)
+	case what == "sftp":
+		return b.sftp(ctx)
 	case what == "all":
-		return errors.Join(b.spine(ctx), b.small(ctx), b.medium(ctx))
+		return errors.Join(b.spine(ctx), b.small(ctx), b.link(ctx), b.medium(ctx), b.sftp(ctx))
 	default:
-		return fmt.Errorf("argument %q: want one of spine, small, medium, all", what)
+		return fmt.Errorf("argument %q: want one of spine, small, link, medium, sftp, all", what)
 	}
 }
 

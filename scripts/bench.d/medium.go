@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-
-	"airlock/internal/bulk"
 )
 
 // medium measures writing a bundle to a folder and reading it from there
@@ -17,20 +15,17 @@ func (b *bench) medium(ctx context.Context) error {
 	if err := b.key(ctx); err != nil {
 		return err
 	}
-	digest, err := bulk.Write(b.path("layout"), 1, int64(b.megabytes)*1e6, int64(b.megabytes)*1e6)
+	out, err := b.bulkBundle(ctx)
 	if err != nil {
-		return err
-	}
-	ref := "oci:" + b.path("layout") + ":" + bulk.Name + "@" + digest
-	out := b.path("out")
-	create := b.bundle("create", "-q", ref, "--key", b.path("key"), "--as", "bench", "-o", out, "--volume-size", "512MiB")
-	if err := new(meter).run(ctx, create); err != nil {
 		return err
 	}
 	if err := b.writing(ctx, out); err != nil {
 		return err
 	}
-	return b.reading(ctx, out)
+	if err := b.reading(ctx, out); err != nil {
+		return err
+	}
+	return b.held(ctx)
 }
 
 // each returns a command that runs a line of shell for every file of a bundle.

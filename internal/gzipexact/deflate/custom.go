@@ -30,4 +30,4 @@ func (w *Writer) Pending() uint { return w.n }
 func CodegenOrder(i int) int { return int(codegenOrder[i]) }
 
 // Distance returns the symbol of a match's distance.
-func (t Token) Distance() uint8 { return DistSymbol(t.off()) }
+func (t Token) Distance() int { return int(t.distance()) }

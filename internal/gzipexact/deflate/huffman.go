@@ -11,8 +11,7 @@ type Code struct {
 	Len  [MaxLitLen]uint8
 	bits [MaxLitLen]uint16
 
-	keys  [MaxLitLen]uint64
-	leafs [16][2 * MaxLitLen]uint16
+	keys, spare [MaxLitLen]uint64
 }
 
 // Build makes c the code of the symbols 0 … len(freq)-1 with those
@@ -36,19 +35,102 @@ func (c *Code) Build(freq []int32, maxBits int) {
 		}
 		return
 	}
-	slices.Sort(keys)
-	c.packageMerge(keys, min(maxBits, len(keys)-1))
+	keys = c.sort(keys)
+	if !c.huffman(keys, maxBits) {
+		c.packageMerge(keys, maxBits)
+	}
 	c.assign(len(freq))
 }
 
+// sort sorts keys by weight and then by symbol; they come sorted by symbol.
+func (c *Code) sort(keys []uint64) []uint64 {
+	if len(keys) < 32 {
+		slices.Sort(keys)
+		return keys
+	}
+	var all uint64
+	for _, k := range keys {
+		all |= k >> 16
+	}
+	// Digit by digit, of eight bits of the weight.
+	to := c.spare[:len(keys)]
+	for shift := 16; all != 0; shift += 8 {
+		var next [257]uint16
+		for _, k := range keys {
+			next[k>>shift&255+1]++
+		}
+		for i := 1; i < 256; i++ {
+			next[i] += next[i-1]
+		}
+		for _, k := range keys {
+			at := &next[k>>shift&255]
+			to[*at] = k
+			*at++
+		}
+		keys, to = to, keys
+		all >>= 8
+	}
+	return keys
+}
+
+// huffman sets the lengths of the symbols in keys, which are sorted by weight,
+// as packageMerge does, if none is longer than maxBits; else it reports false.
+//
+// The first 2n-2 items of packageMerge's last level are, as long as no package
+// needs more levels, the n symbols and all packages but the last in the order
+// in which Huffman's algorithm takes them, two at a time, the lightest first,
+// and a package first of equals. The height of that tree is the number of
+// levels needed.
+func (c *Code) huffman(keys []uint64, maxBits int) bool {
+	n := len(keys)
+	const never = 1 << 63
+	var weight [MaxLitLen]uint64 // of packages
+	var of, in [MaxLitLen]uint16 // the package that has a symbol, or a package
+	leaf, next := 0, 0
+	lightest := keys[0] >> 16
+	for made := range n - 1 {
+		weight[made] = never
+		var sum uint64
+		for range 2 {
+			if weight[next] <= lightest {
+				sum += weight[next]
+				in[next] = uint16(made)
+				next++
+				continue
+			}
+			sum += lightest
+			of[leaf] = uint16(made)
+			if leaf++; leaf < n {
+				lightest = keys[leaf] >> 16
+			} else {
+				lightest = never - 1
+			}
+		}
+		weight[made] = sum
+	}
+	var depth [MaxLitLen]uint16 // of what a package holds
+	depth[n-2] = 1
+	for p := n - 3; p >= 0; p-- {
+		depth[p] = depth[in[p]] + 1
+	}
+	if int(depth[0]) > maxBits {
+		return false
+	}
+	for i, k := range keys {
+		c.Len[k&0xffff] = uint8(depth[of[i]])
+	}
+	return true
+}
+
 // packageMerge sets the lengths of the symbols in keys, which are sorted by
-// weight. leafs[l][i] counts the symbols among the first i items of level l.
+// weight.
 func (c *Code) packageMerge(keys []uint64, levels int) {
 	n := len(keys)
 	var lists [2][2 * MaxLitLen]uint64
+	var leafs [16][2 * MaxLitLen]uint16 // symbols among the first items of a level
 	below := lists[0][:0]
 	for l := range levels {
-		list, leafs := lists[(l+1)&1][:0], &c.leafs[l]
+		list, leafs := lists[(l+1)&1][:0], &leafs[l]
 		leaf := 0
 		for len(list) < 2*n-2 {
 			pair := len(list) - leaf
@@ -69,7 +151,7 @@ func (c *Code) packageMerge(keys []uint64, levels int) {
 	}
 	need := 2*n - 2
 	for l := levels - 1; l >= 0; l-- {
-		leaf := int(c.leafs[l][need])
+		leaf := int(leafs[l][need])
 		for _, k := range keys[:leaf] {
 			c.Len[k&0xffff]++
 		}

@@ -21,17 +21,33 @@ const (
 	Window    = 1 << 15
 )
 
-// A Token is a literal byte, or a match of a length and a distance.
+// A Token is a literal byte, or a match of a length and a distance. It holds
+// what is sent of it, so that writing and counting it has no branch: the lower
+// nine bits are the byte, or 256 and the length less 3; then come five bits of
+// the distance's symbol and the value of the extra bits behind that.
 type Token uint32
 
-const tokenMatch Token = 1 << 31
+const (
+	tokenMatch     = 256
+	tokenSymbol    = 511
+	tokenDistShift = 9
+	tokenExtra     = 14
+
+	// noDistance stands for the distance symbol in a literal.
+	noDistance = 31
+)
 
 // Literal returns the token of the byte b.
-func Literal(b byte) Token { return Token(b) }
+func Literal(b byte) Token { return noDistance<<tokenDistShift | Token(b) }
 
 // Match returns the token of a match; length is 3 to 258, dist 1 to 32768.
 func Match(length, dist int) Token {
-	return tokenMatch | Token(length-MinMatch)<<15 | Token(dist-1)
+	off := uint32(dist - 1)
+	// Symbols come in pairs that share a number of extra bits, from one on with
+	// the fourth pair (RFC 1951, section 3.2.5).
+	extra := uint32(bits.Len32(off|2)-2) & 15
+	value := off & (1<<extra - 1)
+	return Token(tokenMatch+length-MinMatch) | Token(2*extra+off>>extra)<<tokenDistShift | Token(value)<<tokenExtra
 }
 
 // IsMatch reports whether t is a match.
@@ -42,31 +58,17 @@ func (t Token) Length() int {
 	if !t.IsMatch() {
 		return 1
 	}
-	return int(t.len3()) + MinMatch
+	return int(t.symbol()) - tokenMatch + MinMatch
 }
 
-// len3 returns the length of a match less 3, off the distance less 1.
-func (t Token) len3() uint32 { return uint32(t>>15) & 0xff }
-func (t Token) off() uint32  { return uint32(t) & 0x7fff }
+// symbol returns the literal, or of a match 256 and its length less 3.
+func (t Token) symbol() uint32 { return uint32(t) & tokenSymbol }
 
-// symbol returns the literal, or of a match 256 and its length less 3. Neither
-// it nor distance has a branch.
-func (t Token) symbol() uint32 {
-	match := uint32(int32(t) >> 31) // all ones, or zero
-	return match&256 | uint32(t)>>15&255 | uint32(t)&255&^match
-}
+// distance returns the symbol of a match's distance, or noDistance.
+func (t Token) distance() uint32 { return uint32(t) >> tokenDistShift & 31 }
 
-// noDistance is what distance returns as the symbol of a literal.
-const noDistance = 31
-
-// distance returns a match's distance symbol, how many extra bits follow that,
-// and these; of a literal noDistance and none.
-func (t Token) distance() (symbol, extra, value uint32) {
-	match := uint32(int32(t) >> 31)
-	off := uint32(t) & 0x7fff & match
-	extra = uint32(bits.Len32(off|2)-2) & 15
-	return (2*extra+off>>extra)&31 | noDistance&^match, extra, off & (1<<extra - 1)
-}
+// extra returns the value of the extra bits behind the distance's symbol.
+func (t Token) extra() uint32 { return uint32(t) >> tokenExtra }
 
 // codegenOrder is the order in which the lengths of the code length code are
 // sent (RFC 1951, section 3.2.7).
@@ -108,41 +110,7 @@ func distTables() (base [MaxDist]uint16, extra [MaxDist]uint8) {
 	return base, extra
 }
 
-// distCode maps distances less 1: below 256 by themselves, above by their
-// bits from the eighth up, offset by 256.
-var distCode = distCodes()
-
-func distCodes() (code [512]uint8) {
-	for i := range 256 {
-		code[i] = slowDistCode(uint32(i))
-	}
-	for i := 2; i < 256; i++ {
-		code[256+i] = slowDistCode(uint32(i) << 7)
-	}
-	return code
-}
-
-func slowDistCode(off uint32) uint8 {
-	if off < 4 {
-		return uint8(off)
-	}
-	n := bits.Len32(off) - 1
-	return uint8(2*n) + uint8(off>>(n-1)&1)
-}
-
-// DistSymbol returns the symbol of a distance less 1.
-func DistSymbol(off uint32) uint8 {
-	if off < 256 {
-		return distCode[off]
-	}
-	return distCode[256+(off>>7)&0xff]
-}
-
-// LengthSymbol returns the symbol, less 257, of a match length less 3.
-func LengthSymbol(len3 uint8) uint8 { return lengthCode[len3] }
-
-// LengthExtra and DistExtra return the extra bits after a symbol
-// (for lengths: the symbol less 257).
+// LengthExtra returns the number of extra bits after a length symbol less 257.
 func LengthExtra(code int) int { return int(lengthExtra[code]) }
 
 // DistExtra returns the number of extra bits after a distance symbol.

@@ -9,20 +9,28 @@ func TestTokenSymbols(t *testing.T) {
 		if sym := tok.symbol(); sym != uint32(b) {
 			t.Errorf("literal %d: got symbol %d", b, sym)
 		}
-		if sym, extra, value := tok.distance(); sym != noDistance || extra != 0 || value != 0 {
-			t.Errorf("literal %d: got distance symbol %d, %d extra bits of %d", b, sym, extra, value)
+		if sym, extra := tok.distance(), tok.extra(); sym != noDistance || extra != 0 {
+			t.Errorf("literal %d: got distance symbol %d and extra bits of %d", b, sym, extra)
+		}
+		if tok.IsMatch() || tok.Length() != 1 {
+			t.Errorf("literal %d: got a match of %d bytes", b, tok.Length())
 		}
 	}
+	sym := 0
 	for dist := 1; dist <= Window; dist++ {
 		length := MinMatch + dist%(MaxMatch-MinMatch+1)
 		tok := Match(length, dist)
-		if sym := tok.symbol(); sym != uint32(256+length-MinMatch) {
-			t.Errorf("match of %d: got symbol %d", length, sym)
+		if got := tok.symbol(); got != uint32(256+length-MinMatch) || !tok.IsMatch() || tok.Length() != length {
+			t.Errorf("match of %d: got symbol %d, %d bytes", length, got, tok.Length())
 		}
-		want := DistSymbol(uint32(dist - 1))
-		sym, extra, value := tok.distance()
-		if sym != uint32(want) || extra != uint32(distExtra[want]) || value != uint32(dist-1)-uint32(distBase[want]) {
-			t.Errorf("distance %d: got symbol %d, %d extra bits of %d", dist, sym, extra, value)
+		if sym+1 < MaxDist && dist-1 == int(distBase[sym+1]) {
+			sym++
 		}
+		if tok.Distance() != sym || tok.extra() != uint32(dist-1)-uint32(distBase[sym]) {
+			t.Errorf("distance %d: got symbol %d and extra bits of %d", dist, tok.Distance(), tok.extra())
+		}
+	}
+	if sym != MaxDist-1 {
+		t.Errorf("got %d distance symbols", sym+1)
 	}
 }

@@ -88,38 +88,71 @@ func (w *Writer) Symbol(c *Code, sym int) { w.Bits(uint64(c.bits[sym]), uint(c.L
 
 // Literals sends the bytes of p with c.
 func (w *Writer) Literals(p []byte, c *Code) {
+	var tab [256]uint32
+	for b := range tab {
+		tab[b] = uint32(c.bits[b]) | uint32(c.Len[b])<<16
+	}
+	for ; len(p) >= 3; p = p[3:] {
+		a, b, c := tab[p[0]], tab[p[1]], tab[p[2]]
+		la, lb := a>>16&31, b>>16&31
+		w.Bits(uint64(a&0xffff)|uint64(b&0xffff)<<la|uint64(c&0xffff)<<(la+lb), uint(la+lb+c>>16))
+	}
 	for _, b := range p {
 		w.Bits(uint64(c.bits[b]), uint(c.Len[b]))
 	}
 }
 
-// Tokens sends tokens with the two codes.
-func (w *Writer) Tokens(tokens []Token, lit, dist *Code) {
-	// One look-up a symbol: code and extra bits of a length, and the number
-	// of both in the top byte; of distances the code and its number. Nothing in
-	// the loop depends on what kind a token is, for that cannot be predicted.
-	var tab [512]uint32
+// A tokenCode is what is sent of tokens with two codes.
+type tokenCode struct {
+	// Code and extra bits of a literal or length in the lower 24 bits, and the
+	// number of both above.
+	sym [512]uint32
+	// The code of a distance in the lower 16 bits, above it its length, and in
+	// the top byte that and the number of extra bits.
+	dist [32]uint32
+}
+
+func (c *tokenCode) set(lit, dist *Code) {
 	for b := range 256 {
-		tab[b] = uint32(lit.bits[b]) | uint32(lit.Len[b])<<24
+		c.sym[b] = uint32(lit.bits[b]) | uint32(lit.Len[b])<<24
 		code := lengthCode[b]
 		l := lit.Len[257+int(code)]
 		v := uint32(lit.bits[257+int(code)]) | uint32(uint16(b)-lengthBase[code])<<l
-		tab[256+b] = v | uint32(l+lengthExtra[code])<<24
+		c.sym[256+b] = v | uint32(l+lengthExtra[code])<<24
 	}
-	var dtab [32]uint32
-	for c := range MaxDist {
-		dtab[c] = uint32(dist.bits[c]) | uint32(dist.Len[c])<<24
+	for d := range MaxDist {
+		l := dist.Len[d]
+		c.dist[d] = uint32(dist.bits[d]) | uint32(l)<<16 | uint32(l+distExtra[d])<<24
 	}
+}
+
+// bits returns what is sent of t, and how many bits that are, at most 48.
+func (c *tokenCode) bits(t Token) (v uint64, n uint) {
+	s, d := c.sym[t.symbol()], c.dist[t.distance()]
+	n = uint(s >> 24)
+	v = uint64(d&0xffff) | uint64(t.extra())<<(d>>16&31)
+	return uint64(s&0xffffff) | v<<(n&31), n + uint(d>>24)
+}
+
+// Tokens sends tokens with the two codes.
+func (w *Writer) Tokens(tokens []Token, lit, dist *Code) {
+	var c tokenCode
+	c.set(lit, dist)
 	acc, n, at := w.acc, w.n, w.len
-	for _, t := range tokens {
-		e := tab[t.symbol()]
-		sym, extra, value := t.distance()
-		d := dtab[sym]
-		le, ld := uint(e>>24), uint(d>>24)
-		v := uint64(e&0xffffff) | (uint64(d&0xffffff)|uint64(value)<<(ld&31))<<(le&31)
-		// What was sent before matters from here on only.
+	for len(tokens) > 0 {
+		v, k := c.bits(tokens[0])
+		tokens = tokens[1:]
+		// What was sent before matters only from the shift by n on, so two
+		// tokens at a time wait for it, if they fit.
+		if len(tokens) > 0 {
+			if v2, k2 := c.bits(tokens[0]); k+k2 <= 56 {
+				v |= v2 << (k & 63)
+				k += k2
+				tokens = tokens[1:]
+			}
+		}
 		acc |= v << (n & 63)
-		n += le + ld + uint(extra)
+		n += k
 		binary.LittleEndian.PutUint64(w.out[at:], acc)
 		at += int(n >> 3)
 		acc >>= n & 56
@@ -135,20 +168,26 @@ func (w *Writer) Tokens(tokens []Token, lit, dist *Code) {
 
 // Histogram counts the symbols of tokens into lit and dist, which must be zero.
 func Histogram(tokens []Token, lit *[MaxLitLen]int32, dist *[MaxDist]int32) {
-	// Two of each, for a count takes a while to be ready for the next.
-	var sym [2][512]int32
-	var dsym [2][32]int32
-	for i, t := range tokens {
-		sym[i&1][t.symbol()]++
-		d, _, _ := t.distance()
-		dsym[i&1][d]++
+	// Four of each, for a count takes a while to be ready for the next.
+	var sym [4][512]int32
+	var dsym [4][32]int32
+	for ; len(tokens) >= 4; tokens = tokens[4:] {
+		for i, t := range tokens[:4] {
+			sym[i][t.symbol()]++
+			dsym[i][t.distance()]++
+		}
+	}
+	for _, t := range tokens {
+		sym[0][t.symbol()]++
+		dsym[0][t.distance()]++
 	}
 	for i := range 256 {
-		lit[i] = sym[0][i] + sym[1][i]
-		lit[257+int(lengthCode[i])] += sym[0][256+i] + sym[1][256+i]
+		lit[i] = sym[0][i] + sym[1][i] + sym[2][i] + sym[3][i]
+		l := 256 + i
+		lit[257+int(lengthCode[i])] += sym[0][l] + sym[1][l] + sym[2][l] + sym[3][l]
 	}
 	for i := range dist {
-		dist[i] = dsym[0][i] + dsym[1][i]
+		dist[i] = dsym[0][i] + dsym[1][i] + dsym[2][i] + dsym[3][i]
 	}
 }
 

@@ -52,7 +52,7 @@ func (d *divider) add(t deflate.Token) bool {
 	if d.guess {
 		if t.IsMatch() {
 			d.matches++
-			d.distBits += 5 + deflate.DistExtra(int(t.Distance()))
+			d.distBits += 5 + deflate.DistExtra(t.Distance())
 		}
 		if len(d.tokens)%guessEvery == 0 && d.pays(before+d.ahead) {
 			return true

@@ -1,0 +1,88 @@
+package create
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"airlock/internal/gzipexact"
+)
+
+// worthwhile is to which part of its time with Fast a journey must come down at
+// best for it to be worth looking at each blob. What comes of that is less.
+const worthwhile = 0.9
+
+// Settle returns the options with Fast in place of Auto where hardly anything can
+// be gained by packing small: where the beginnings of the blobs show that they
+// decompress to so much that, even if copies made all of it disappear, the far
+// side would have the release little sooner. It fetches these beginnings, and
+// nothing of them is proven.
+func (c *Contents) Settle(ctx context.Context, o Options) (Options, error) {
+	if o.Pack != Auto || o.Plain() {
+		return o, nil
+	}
+	begun, err := c.beginnings(ctx, o)
+	if err != nil {
+		return o, err
+	}
+	best, fast := o.journey(), int64(0)
+	for i, it := range c.items {
+		if o.Bases.Has(it.Digest) {
+			continue
+		}
+		fast += it.Size
+		switch b := begun[i]; {
+		case b.content > 0 && best.gain(it.Size, worth{content: b.content}) > 0:
+			best = best.small(worth{content: b.content})
+		case b.content > 0 || b.packed > 0:
+			best = best.asItIs(it.Size)
+		default:
+			best = best.copied(it.Size, 0)
+		}
+	}
+	if best.seconds() > worthwhile*float64(fast)/float64(o.Link) {
+		o.Pack = Fast
+	}
+	return o, nil
+}
+
+// beginnings tells what the items that no base has decompress to.
+func (c *Contents) beginnings(ctx context.Context, o Options) ([]worth, error) {
+	all := make([]worth, len(c.items))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(4)
+	for i, it := range c.items {
+		if o.Bases.Has(it.Digest) {
+			continue
+		}
+		group.Go(func() error {
+			data, err := it.begin(ctx, min(it.Size, minSample))
+			if err != nil {
+				return it.explain(err)
+			}
+			all[i] = it.unpacked(data)
+			return nil
+		})
+	}
+	return all, group.Wait()
+}
+
+// unpacked tells what an item that begins with data decompresses to, if it is
+// gzip. One that is compressed otherwise takes what it takes.
+func (it item) unpacked(data []byte) worth {
+	switch {
+	case strings.HasSuffix(it.MediaType, "zstd"):
+		return worth{packed: it.Size}
+	case !bytes.HasPrefix(data, []byte{0x1f, 0x8b}):
+		return worth{}
+	}
+	in := bytes.NewReader(data)
+	buffered := bufio.NewReaderSize(in, 64<<10)
+	content, _ := io.Copy(io.Discard, gzipexact.NewReader(buffered)) // data is cut
+	read := int64(len(data) - in.Len() - buffered.Buffered())
+	return trial{content: content, tried: content}.worth(it.Size, read)
+}

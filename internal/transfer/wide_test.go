@@ -1,0 +1,67 @@
+//go:build linux
+
+package transfer_test
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"time"
+
+	"airlock/internal/realtest"
+	"airlock/internal/transfer"
+	"airlock/internal/transfer/proxytest"
+	"airlock/internal/transfer/transfertest"
+)
+
+// TestWide sends one large file over all connections, and reads it over all; and
+// over the one that the server takes, if it takes no more.
+func TestWide(t *testing.T) {
+	servers(t, func(t *testing.T, server *realtest.SSHServer) {
+		data := transfertest.Noise(3, 24<<20)
+		for _, refuse := range []bool{false, true} {
+			p := proxytest.New(t, server.Addr)
+			s := dial(t, server, "wide", func(u *transfer.URL, o *transfer.Options) {
+				through(t, server, p.Addr)(u, o)
+				o.Connections = 3
+			})
+			p.Refuse(refuse)
+			most := make(chan int)
+			done := make(chan struct{})
+			go func() {
+				n := 0
+				for {
+					select {
+					case <-done:
+						most <- n
+						return
+					case <-time.After(time.Millisecond):
+						n = max(n, p.Conns())
+					}
+				}
+			}()
+			if err := (transfer.Sender{}).Send(t.Context(), s, transfertest.File("x.vol", data)); err != nil {
+				t.Fatal(err)
+			}
+			close(done)
+			if n, want := <-most, map[bool]int{false: 3, true: 1}[refuse]; n != want {
+				t.Errorf("refused: %v: %d connections, want %d", refuse, n, want)
+			}
+			f, err := s.Files().Open("x.vol")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, len(data))
+			for off := 0; off < len(data); off += 1 << 20 {
+				if _, err := f.(io.ReaderAt).ReadAt(got[off:off+1<<20], int64(off)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f.Close()
+			if !bytes.Equal(got, data) {
+				t.Errorf("refused: %v: other bytes arrived", refuse)
+			}
+			s.Close()
+		}
+	})
+}
