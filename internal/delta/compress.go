@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -13,7 +14,10 @@ import (
 const maxWindow = 8 << 20
 
 // compressor encodes streams. It is safe for use by several goroutines.
-type compressor struct{ small, medium, large *zstd.Encoder }
+type compressor struct {
+	small, medium, large *zstd.Encoder
+	scratch              sync.Pool // of *[]byte
+}
 
 // Up to these sizes in bytes a stream gets the slowest and the second slowest
 // encoder. A page of little news has short streams, and they take no time.
@@ -25,7 +29,7 @@ const (
 // newCompressor returns a compressor for as many streams at a time as there
 // are workers. Each takes some 55 MiB.
 func newCompressor(workers int) (*compressor, error) {
-	c := &compressor{}
+	c := &compressor{scratch: sync.Pool{New: func() any { return new([]byte) }}}
 	for _, e := range []struct {
 		encoder **zstd.Encoder
 		level   zstd.EncoderLevel
@@ -45,22 +49,24 @@ func newCompressor(workers int) (*compressor, error) {
 	return c, nil
 }
 
-// stream encodes raw by itself: equal bytes give equal streams.
-func (c *compressor) stream(raw []byte) stream {
-	s := stream{size: len(raw), encoded: raw}
+// stream encodes raw by itself: equal bytes give equal streams. What zstd makes
+// of it is appended to scratch, which is returned.
+func (c *compressor) stream(raw, scratch []byte) (stream, []byte) {
 	encoder := c.large
 	switch {
 	case len(raw) == 0:
-		return s
+		return stream{}, scratch
 	case len(raw) <= smallStream:
 		encoder = c.small
 	case len(raw) <= mediumStream:
 		encoder = c.medium
 	}
-	if encoded := encoder.EncodeAll(raw, nil); len(encoded) < len(raw) {
-		s.encoded = encoded
+	begin := len(scratch)
+	scratch = encoder.EncodeAll(raw, scratch)
+	if encoded := scratch[begin:]; len(encoded) < len(raw) {
+		return stream{size: len(raw), encoded: encoded}, scratch
 	}
-	return s
+	return stream{size: len(raw), encoded: raw}, scratch[:begin]
 }
 
 // checkZstd refuses all but exactly one zstd frame that states its content

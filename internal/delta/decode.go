@@ -1,15 +1,27 @@
 package delta
 
-import "github.com/klauspost/compress/zstd"
+import (
+	"bytes"
+	"slices"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
 
 // Decoder decodes frames. It is safe for use by several goroutines.
-type Decoder struct{ zstd *zstd.Decoder }
+type Decoder struct {
+	zstd    *zstd.Decoder
+	scratch sync.Pool // of *scratch
+}
+
+// scratch is memory for what is not needed once a frame was decoded.
+type scratch struct{ streams, page []byte }
 
 // NewDecoder returns a Decoder that decodes at most workers streams at a time.
 func NewDecoder(workers int) (*Decoder, error) {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(workers), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxWindow))
-	return &Decoder{zstd: d}, err
+	return &Decoder{zstd: d, scratch: sync.Pool{New: func() any { return new(scratch) }}}, err
 }
 
 // Decode returns the size bytes that a frame holds, reading the pages that it
@@ -21,19 +33,45 @@ func (d *Decoder) Decode(encoded []byte, size int, src Source) ([]byte, error) {
 	if size < 0 || size > PageSize {
 		return nil, malformed("a frame of %d bytes, at most %d are allowed", size, PageSize)
 	}
-	f, err := parseFrame(encoded, size)
+	s := d.scratch.Get().(*scratch)
+	defer d.scratch.Put(s)
+	return d.decode(encoded, make([]byte, 0, size), src, s)
+}
+
+// Prove returns an error unless Decode would make page of a frame.
+func (d *Decoder) Prove(encoded, page []byte, src Source) error {
+	s := d.scratch.Get().(*scratch)
+	defer d.scratch.Put(s)
+	s.page = slices.Grow(s.page[:0], len(page))
+	again, err := d.decode(encoded, s.page[:0:len(page)], src, s)
+	if err == nil && !bytes.Equal(again, page) {
+		err = malformed("other bytes than the page's")
+	}
+	return err
+}
+
+// decode fills the capacity of out with what a frame holds.
+func (d *Decoder) decode(encoded, out []byte, src Source, s *scratch) ([]byte, error) {
+	f, err := parseFrame(encoded, cap(out))
 	if err != nil {
 		return nil, err
 	}
+	total := 0
+	for _, s := range f.streams {
+		total += s.size
+	}
+	s.streams = slices.Grow(s.streams[:0], total)
 	var raw [streamCount][]byte
-	for i, s := range f.streams {
-		if raw[i], err = d.stream(s); err != nil {
+	at := 0
+	for i, of := range f.streams {
+		if raw[i], err = d.stream(of, s.streams[at:at:at+of.size]); err != nil {
 			return nil, err
 		}
+		at += of.size
 	}
 	b := &builder{
-		out:      make([]byte, 0, size),
-		size:     size,
+		out:      out,
+		size:     cap(out),
 		literals: raw[literalStream],
 		patch:    patch{gaps: raw[gapStream], singles: raw[singleStream], longer: raw[runStream]},
 		window:   window{numbers: f.pages, pages: make([][]byte, len(f.pages)), source: src},
@@ -58,7 +96,7 @@ func (d *Decoder) Literals(encoded []byte, size int) ([]byte, error) {
 	if n := f.streams[literalStream].size; n > size {
 		return nil, malformed("%d literals for a frame of %d bytes", n, size)
 	}
-	return d.stream(f.streams[literalStream])
+	return d.stream(f.streams[literalStream], make([]byte, 0, f.streams[literalStream].size))
 }
 
 // Pages returns the numbers of the pages that a frame copies from, ascending.
@@ -71,14 +109,15 @@ func Pages(encoded []byte) ([]int64, error) {
 	return f.pages, nil
 }
 
-func (d *Decoder) stream(s stream) ([]byte, error) {
+// stream returns what a stream holds, in the memory of to if it is compressed.
+func (d *Decoder) stream(s stream, to []byte) ([]byte, error) {
 	if len(s.encoded) == s.size {
 		return s.encoded, nil
 	}
 	if err := checkZstd(s.encoded, s.size); err != nil {
 		return nil, malformed("a stream: %w", err)
 	}
-	raw, err := d.zstd.DecodeAll(s.encoded, make([]byte, 0, s.size))
+	raw, err := d.zstd.DecodeAll(s.encoded, to)
 	if err != nil {
 		return nil, malformed("a stream: %w", err)
 	}

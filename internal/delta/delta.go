@@ -13,7 +13,7 @@
 // is there once, and frames copy from literals alone, never from copies.
 //
 // An archive that writes asks an Encoder to Match each page and then adds the
-// page, or its literals, to the Index. Matching goes page by page, since each page may copy from
+// page to the Index, or its literals (Encoder.AddNews). Matching goes page by page, since each page may copy from
 // all before it; Plan.Marshal, where zstd takes its time, may run elsewhere.
 // The same Adds and Matches in the same order give the same frames, byte for
 // byte, whatever the number of workers.

@@ -307,6 +307,21 @@ func TestSeam(t *testing.T) {
 	a.prove(t, plan.Marshal(), plan.Pages(), m.target)
 }
 
+// TestSeamRunsOn has a copy whose diagonal is that of another one in the page
+// beside it in the window, which is not the next one.
+func TestSeamRunsOn(t *testing.T) {
+	r := source(15)
+	content := noise(r, 3*PageSize)
+	joined := slices.Concat(content[PageSize-200_000:PageSize], content[2*PageSize:][:200_000])
+	a := newArchive(t, Limits{MaxPages: 2})
+	a.add(t, content)
+	for _, page := range [][]byte{joined, edit(r, joined, 100)} {
+		if frame := a.add(t, page)[0]; len(frame) > len(page)/2 {
+			t.Errorf("%d bytes in a frame of %d", len(page), len(frame))
+		}
+	}
+}
+
 var errSource = errors.New("the disk is gone")
 
 type broken struct{}

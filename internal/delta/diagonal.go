@@ -50,10 +50,10 @@ func (m *matcher) score(start, end, shift int) int {
 // extent is how far a diagonal pays and what it is worth.
 type extent struct{ at, score int }
 
-// forward follows a diagonal over differences, from p to at most limit, and
-// returns where it was worth most.
-func (m *matcher) forward(p, shift, limit int) extent {
-	_, to := m.bounds(p, shift)
+// forward follows a diagonal in a span over differences, from p to at most
+// limit, and returns where it was worth most.
+func (m *matcher) forward(p, shift int, in *span, limit int) extent {
+	_, to := in.bounds(shift, len(m.target))
 	to = min(to, limit)
 	best := extent{at: p}
 	if p >= to {
@@ -80,8 +80,8 @@ func (m *matcher) forward(p, shift, limit int) extent {
 }
 
 // backward is forward the other way round.
-func (m *matcher) backward(p, shift, limit int) int {
-	from, _ := m.bounds(p, shift)
+func (m *matcher) backward(p, shift int, in *span, limit int) int {
+	from, _ := in.bounds(shift, len(m.target))
 	from = max(from, limit)
 	best, score, at := 0, 0, p
 	if p <= from {

@@ -38,9 +38,11 @@ type Encoder struct {
 	matcher matcher
 	last    trail
 	page    struct{ address, size int64 } // that spots are of
+	pieces  []match                       // of it, if its plan copies
 
 	// Scratch, by sample of the page.
 	spots      []spot
+	news       []spot
 	ranges     []int32 // where a spot's candidates begin; one more than spots
 	candidates []candidate
 	uncovered  []int32 // samples that are found, but in no page chosen so far
@@ -102,6 +104,7 @@ func (e *Encoder) Match(page []byte, address int64) (*Plan, error) {
 	}
 	e.collect(page, address)
 	e.page.address, e.page.size = address, int64(len(page))
+	e.pieces = nil
 	chosen := e.choose()
 	plan := &Plan{page: page, zstd: e.zstd}
 	if len(chosen) == 0 {
@@ -117,15 +120,59 @@ func (e *Encoder) Match(page []byte, address int64) (*Plan, error) {
 	if !plan.pays() {
 		return &Plan{page: page, zstd: e.zstd}, nil
 	}
+	e.pieces = e.matcher.parts
 	return plan, nil
 }
 
-// AddMatched is Add of the Encoder's Index for the page that was matched last,
-// in the same place. It need not be sampled again.
-func (e *Encoder) AddMatched() {
-	if e.page.address <= addressMask-e.page.size {
-		e.index.enter(e.page.address, e.spots)
+// AddNews indexes what is new in the page that was matched last, as the page at
+// its address: all of it if it is to be stored plainly, else the Literals of
+// its plan. Little of it is sampled again.
+func (e *Encoder) AddNews(plan *Plan) {
+	if e.page.address > addressMask-e.page.size {
+		return
 	}
+	if len(e.pieces) == 0 {
+		e.index.enter(e.page.address, e.spots)
+		return
+	}
+	e.news = e.newsSpots(plan.Literals(), e.news[:0])
+	e.index.enter(e.page.address, e.news)
+}
+
+// newsSpots appends the samples of literals: those of the page, and of where
+// the page goes on otherwise than its literals do.
+func (e *Encoder) newsSpots(literals []byte, to []spot) []spot {
+	done, copied, k := 0, 0, 0
+	for i := 0; i <= len(e.pieces); i++ {
+		// A run of literals lies in the page from done to end.
+		end := int(e.page.size)
+		if i < len(e.pieces) {
+			end = e.pieces[i].start
+		}
+		for k < len(e.spots) && e.spots[k].end-windowSize < done {
+			k++
+		}
+		// Up to its first own sample, windows lie over the run before too, or may
+		// be left out of the page's for being the same as one before the run.
+		first := end
+		if k < len(e.spots) {
+			first = min(first, e.spots[k].end)
+		}
+		if i > 0 {
+			to = e.index.sampleFrom(literals[:first-copied], done-copied, to)
+		}
+		for ; k < len(e.spots) && e.spots[k].end <= end; k++ {
+			s := spot{end: e.spots[k].end - copied, hash: e.spots[k].hash}
+			if len(to) == 0 || to[len(to)-1].hash != s.hash {
+				to = append(to, s)
+			}
+		}
+		if i < len(e.pieces) {
+			done = e.pieces[i].end
+			copied += done - end
+		}
+	}
+	return to
 }
 
 // follow remembers the diagonal on which the page ended.

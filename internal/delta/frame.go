@@ -110,7 +110,11 @@ func (f *frame) parsePages(encoded []byte) ([]byte, error) {
 
 // marshal is the inverse of parseFrame.
 func (f *frame) marshal() []byte {
-	to := binary.AppendUvarint([]byte{version}, uint64(len(f.pages)))
+	size := headSize
+	for _, s := range f.streams {
+		size += len(s.encoded)
+	}
+	to := binary.AppendUvarint(append(make([]byte, 0, size), version), uint64(len(f.pages)))
 	next := int64(0)
 	for _, p := range f.pages {
 		to = binary.AppendUvarint(to, uint64(p-next))

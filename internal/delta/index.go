@@ -119,13 +119,24 @@ func (x *Index) touch(spots []spot) (sum uint64) {
 // sample appends the windows of page that the present rate takes. A window is
 // judged by its own bytes alone, so equal bytes give equal samples wherever
 // they lie.
-func (x *Index) sample(page []byte, to []spot) []spot {
+func (x *Index) sample(page []byte, to []spot) []spot { return x.sampleFrom(page, 0, to) }
+
+// sampleFrom is sample for the windows that end behind from. The sample before
+// them is the last of to.
+func (x *Index) sampleFrom(page []byte, from int, to []spot) []spot {
 	const mask = (1<<sampleBits - 1) << (windowSize - sampleBits)
 	skip := uint64(1)<<x.level - 1
 	var h, last uint64
 	gear := &x.gear
-	for i, b := range page {
+	if len(to) > 0 {
+		last = to[len(to)-1].hash
+	}
+	begin := max(0, from-(windowSize-1))
+	for _, b := range page[begin:from] {
 		h = h<<1 + gear[b]
+	}
+	for i := from; i < len(page); i++ {
+		h = h<<1 + gear[page[i]]
 		if h&mask != 0 || i < windowSize-1 {
 			continue
 		}

@@ -1,6 +1,7 @@
 package delta
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 )
@@ -97,8 +98,8 @@ func TestIndexPassesOverFarAddresses(t *testing.T) {
 	}
 }
 
-// A page that was matched is indexed as any other.
-func TestAddMatched(t *testing.T) {
+// A page that was matched and copies nothing is indexed as any other.
+func TestAddNewsOfPlain(t *testing.T) {
 	for _, memory := range []int{8 << 10, 1 << 20} {
 		got, want := NewIndex(memory), NewIndex(memory)
 		e, err := NewEncoder(got, nil, Limits{MaxPages: 1, Usable: func(int64) bool { return false }}, 1)
@@ -107,14 +108,75 @@ func TestAddMatched(t *testing.T) {
 		}
 		for i := range int64(6) {
 			page := noise(source(uint64(i/2)), 300_000)
-			if _, err := e.Match(page, i*PageSize); err != nil {
+			plan, err := e.Match(page, i*PageSize)
+			if err != nil {
 				t.Fatal(err)
 			}
-			e.AddMatched()
+			e.AddNews(plan)
 			want.Add(i*PageSize, page)
 		}
 		if !slices.Equal(got.table, want.table) || got.level != want.level || got.count != want.count {
 			t.Errorf("table of %d bytes: %d entries at level %d, want %d at %d", memory, got.count, got.level, want.count, want.level)
 		}
+	}
+}
+
+// TestSamplesOfLiterals takes pieces out of pages with runs of one byte, which
+// are one sample each, and samples what is left with and without those of the page.
+func TestSamplesOfLiterals(t *testing.T) {
+	x := NewIndex(0)
+	var sampled []byte
+	for b := range 256 {
+		if run := bytes.Repeat([]byte{byte(b)}, windowSize); len(x.sample(run, nil)) > 0 {
+			sampled = append(sampled, byte(b))
+		}
+	}
+	if len(sampled) < 2 {
+		t.Fatal("no runs are sampled")
+	}
+	r := source(20)
+	for range 30 {
+		var page []byte
+		for len(page) < 20_000 {
+			page = append(page, noise(r, r.IntN(100))...)
+			page = append(page, bytes.Repeat(sampled[r.IntN(2):][:1], r.IntN(100))...)
+		}
+		e := &Encoder{index: x, spots: x.sample(page, nil)}
+		e.page.size = int64(len(page))
+		var literals []byte
+		done := 0
+		for {
+			c := match{start: done + r.IntN(150)}
+			if c.end = c.start + 1 + r.IntN(300); c.end > len(page) {
+				break
+			}
+			e.pieces = append(e.pieces, c)
+			literals = append(literals, page[done:c.start]...)
+			done = c.end
+		}
+		literals = append(literals, page[done:]...)
+		if got, want := e.newsSpots(literals, nil), x.sample(literals, nil); !slices.Equal(got, want) {
+			t.Fatalf("%d samples, want %d", len(got), len(want))
+		}
+	}
+}
+
+// Of a page that copies, the literals are indexed as a page of them would be.
+func TestAddNewsOfLiterals(t *testing.T) {
+	r := source(21)
+	a := newArchive(t, Limits{MaxPages: 1})
+	old := noise(r, PageSize)
+	a.add(t, old)
+	page := slices.Concat(noise(r, 5000), old[:100_000], noise(r, 40_000), old[200_000:300_000])
+	plan, err := a.encoder.Match(page, PageSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := NewIndex(4 << 20)
+	want.Add(0, old)
+	want.Add(PageSize, plan.Literals())
+	a.encoder.AddNews(plan)
+	if len(plan.Pages()) == 0 || !slices.Equal(a.index.table, want.table) {
+		t.Errorf("pages %v: %d entries, want the %d of %d literals", plan.Pages(), a.index.count, want.count, len(plan.Literals()))
 	}
 }

@@ -121,15 +121,18 @@ func (m *matcher) place(address int64) int {
 	return -1
 }
 
-// bounds returns which part of the target a diagonal can cover that runs
-// through the target's position p.
-func (m *matcher) bounds(p, shift int) (from, to int) {
-	at := p + shift
-	slot := max(at-1, 0) / PageSize
-	if at < 0 || slot >= len(m.spans) || at > m.spans[slot].last {
-		return p, p
+// span returns the span that has a byte at a place of the window, nil if none.
+func (m *matcher) span(place int) *span {
+	if slot := place / PageSize; place >= 0 && slot < len(m.spans) && place < m.spans[slot].last {
+		return &m.spans[slot]
 	}
-	return max(0, m.spans[slot].first-shift), min(len(m.target), m.spans[slot].last-shift)
+	return nil
+}
+
+// bounds returns which part of a target of size bytes a span covers on a
+// diagonal.
+func (s *span) bounds(shift, size int) (from, to int) {
+	return max(0, s.first-shift), min(size, s.last-shift)
 }
 
 // run fills m.matches with what to copy for target.
@@ -138,7 +141,7 @@ func (m *matcher) run(e *Encoder, target []byte) {
 	m.recent = [diagonals]int{}
 	if e.last.known {
 		if at := m.place(e.last.source+1) - 1; at >= 0 {
-			if c := m.forward(0, at, len(target)); c.score > switchCost {
+			if c := m.forward(0, at, m.span(at), len(target)); c.score > switchCost {
 				m.take(match{end: c.at, shift: at})
 			}
 		}
@@ -172,7 +175,11 @@ func (m *matcher) better(best match, end, shift int) match {
 	if best.end > 0 && best.shift == shift {
 		return best
 	}
-	from, to := m.bounds(end, shift)
+	s := m.span(end - 1 + shift)
+	if s == nil {
+		return best
+	}
+	from, to := s.bounds(shift, len(m.target))
 	start := end - windowSize
 	if from > start || to < end || !m.equal(start, shift) {
 		return best
@@ -194,10 +201,11 @@ func (m *matcher) offer(n match) {
 	if n.start = max(n.start, c.start); n.start >= n.end {
 		return
 	}
-	if n.shift == c.shift && n.start <= c.end && c.end > 0 && m.hang(c.start, n.start, c.shift) {
+	s := m.span(n.start + n.shift)
+	if n.shift == c.shift && n.start <= c.end && c.end > 0 && s.first == m.span(c.start+c.shift).first {
 		// The diagonal goes on behind where it was given up.
 		if n.end > c.end {
-			c.end = m.forward(n.end, n.shift, len(m.target)).at
+			c.end = m.forward(n.end, n.shift, s, len(m.target)).at
 		}
 		return
 	}
@@ -205,18 +213,13 @@ func (m *matcher) offer(n match) {
 	if n.end < c.end {
 		limit = min(limit, n.end+island)
 	}
-	n.end = m.forward(n.end, n.shift, limit).at
-	n.start = m.backward(n.start, n.shift, max(c.start, n.start-reach))
+	n.end = m.forward(n.end, n.shift, s, limit).at
+	n.start = m.backward(n.start, n.shift, s, max(c.start, n.start-reach))
 	if n.start >= c.end {
 		m.take(n)
 		return
 	}
 	m.contest(n)
-}
-
-// hang reports whether two places on a diagonal are of one span.
-func (m *matcher) hang(p, q, shift int) bool {
-	return m.spans[(p+shift)/PageSize].first == m.spans[(q+shift)/PageSize].first
 }
 
 // contest gives n the part of the current match in which n is better, if that

@@ -29,10 +29,13 @@ func (p *Plan) Marshal() []byte {
 	if len(p.pages) == 0 {
 		return nil
 	}
-	f := frame{pages: p.pages}
+	scratch := p.zstd.scratch.Get().(*[]byte)
+	defer p.zstd.scratch.Put(scratch)
+	f, to := frame{pages: p.pages}, (*scratch)[:0]
 	for i, raw := range p.raw {
-		f.streams[i] = p.zstd.stream(raw)
+		f.streams[i], to = p.zstd.stream(raw, to)
 	}
+	*scratch = to
 	return f.marshal()
 }
 
@@ -160,7 +163,7 @@ func (m *matcher) part(c match) {
 		return
 	}
 	if k := len(m.parts) - 1; k >= 0 {
-		if before := &m.parts[k]; before.end == c.start && before.shift == c.shift && m.hang(before.start, c.start, c.shift) {
+		if before := &m.parts[k]; before.end == c.start && before.shift == c.shift && m.span(before.start+c.shift).first == m.span(c.start+c.shift).first {
 			before.end = c.end
 			return
 		}

@@ -1,45 +1,113 @@
 package goflate
 
-// A chain links every position to the last one before it with the same hash.
-// Positions are kept modulo 65536, and never forgotten: where the last position
-// with a hash is 65536 or more bytes away, the link points to an arbitrary
-// position. That does no harm. All positions from there on have been entered
-// since; had one of them the hash, the link would point to it. So what the link
-// points to, and all that is behind it, differs in the bytes hashed, which
-// whoever follows a link compares.
+import (
+	"math/bits"
+)
 
-// A chain4 is the original's chain, by four bytes. rank grows by one along it.
-type chain4 struct {
-	head [1 << hashBits]uint16
-	link [period]uint16
-	rank [period]uint16
+const (
+	bits5 = 17
+	bits8 = 16
+	mul8  = 0x9e3779b1
+
+	rankBits = 15
+	rankMask = 1<<rankBits - 1
+
+	// none is a link out of the reach of searches.
+	none = period - 1
+
+	// enterUnit is how many positions are entered at once, if not one by one,
+	// and enterBlock up to how many by one call.
+	enterUnit  = 8
+	enterBlock = 256
+)
+
+// The chains link every position to the last one before it with the same hash
+// of four, of five and of eight bytes. The first are the original's chains.
+//
+// Positions are kept modulo 65536 in links, and modulo 131072 in head4, and
+// never forgotten: if the last position with a hash is too far away, the link
+// is none or points to an arbitrary position. That does no harm. All positions
+// from there on have been entered since; had one of them the hash, the link
+// would point to it. So what the link points to, and all that is behind it,
+// differs in the bytes hashed, which whoever follows a link compares.
+type chains struct {
+	// The last position with a hash, above the number of such positions modulo
+	// 32768, which is the rank of that position.
+	head4 [1 << hashBits]uint32
+	// The last position with a hash.
+	head5 [1 << bits5]uint32
+	head8 [1 << bits8]uint32
+
+	// How far before a position the next one of its chain is.
+	link4, link5, link8 [period]uint16
+	rank                [period]uint16
+
+	// What was in head4, head5 and head8 before a block was entered.
+	old4, old5, old8 [enterBlock]uint32
 }
 
-// enterOne enters a position, whose first four bytes are v.
-func (c *chain4) enterOne(v uint32, at uint16) {
-	h := &c.head[hash4(v)]
-	last := *h
-	*h = at
-	c.link[at] = at - last
-	c.rank[at] = c.rank[last] + 1
+// hash4 is the hash by which the original finds candidates.
+func hash4(v uint32) uint32 { return product4(v) >> (32 - hashBits) }
+
+// Of these no collision shows. They are what is quick to have besides hash4.
+func hash5(v uint64) uint32 { return (product4(uint32(v)) + uint32(v>>32)<<24) >> (32 - bits5) }
+func hash8(v uint64) uint32 { return (product4(uint32(v)) + uint32(v>>32)*mul8) >> (32 - bits8) }
+
+func product4(v uint32) uint32 { return bits.ReverseBytes32(v) * hashMul }
+
+// enter puts the positions of buf from from to below to, behind each of which
+// eight bytes are there, into all chains. origin is the position of buf[0].
+func (c *chains) enter(buf *content, origin uint32, from, to int) {
+	if hasEnterUnits {
+		first := min((from+enterUnit-1)&^(enterUnit-1), to)
+		c.enterEach(buf, origin, from, first)
+		for from = first; to-from >= enterUnit; {
+			at := from & (period - 1)
+			n := min(to-from, enterBlock, period-at) &^ (enterUnit - 1)
+			enterUnits(c, &buf[from], origin+uint32(from), at, n)
+			from += n
+		}
+	}
+	c.enterEach(buf, origin, from, to)
 }
 
-// A chain5 is by five bytes. Its heads are not modulo 65536, so that few links
-// point to arbitrary positions: where the last one is too far away there is no
-// link.
-type chain5 struct {
-	head [1 << bits5]uint32
-	link [period]uint16
+// enterEach is enter in Go.
+func (c *chains) enterEach(buf *content, origin uint32, from, to int) {
+	for pos := from; pos < to; pos++ {
+		v, at := buf.load(pos), uint16(pos)
+		far := origin + uint32(pos)
+		h5, h8 := &c.head5[hash5(v)], &c.head8[hash8(v)]
+		c.link5[at], c.link8[at] = uint16(min(far-*h5, none)), uint16(min(far-*h8, none))
+		*h5, *h8 = far, far
+		c.enter4(uint32(v), far)
+	}
 }
 
-// A chain8 is by eight bytes, else like a chain5.
-type chain8 struct {
-	head [1 << bits8]uint32
-	link [period]uint16
+// enter4 puts a position, whose first four bytes are v, into the chain of four
+// bytes.
+func (c *chains) enter4(v, far uint32) {
+	h, at := &c.head4[hash4(v)], uint16(far)
+	rank := (*h + 1) & rankMask
+	c.link4[at] = uint16(min((far<<rankBits+rankMask-*h)>>rankBits, none))
+	c.rank[at] = uint16(rank)
+	*h = far<<rankBits | rank
 }
 
-// none is the link of a position that has none: out of the reach of searches.
-const none = period - 1
+// steps returns how many steps in the chain of four bytes lead from one
+// position to another before it, at most 32768 away.
+func (c *chains) steps(from, to int) int {
+	return int((c.rank[uint16(from)]-c.rank[uint16(to)]-1)&rankMask) + 1
+}
 
-func hash5(v uint64) uint64 { return v << 24 * mul5 >> (64 - bits5) }
-func hash8(v uint64) uint64 { return v * mul8 >> (64 - bits8) }
+// renumber makes positions as far from origin as they were from from, unless
+// they are out of reach.
+func (c *chains) renumber(from, origin uint32) {
+	rebase(c.head5[:], from, origin)
+	rebase(c.head8[:], from, origin)
+}
+
+// forget forgets all positions with exact numbers.
+func (c *chains) forget() {
+	clear(c.head5[:])
+	clear(c.head8[:])
+}

@@ -2,15 +2,11 @@ package goflate
 
 import (
 	"encoding/binary"
-	"math/bits"
 
 	"airlock/internal/gzipexact/deflate"
 )
 
 const hashBits = 17
-
-// hash4 is the hash by which searches find their candidates.
-func hash4(v uint32) uint32 { return bits.ReverseBytes32(v) * hashMul >> (32 - hashBits) }
 
 // A greedy is levels 2 and 3: the longest of a few candidates is taken at
 // once, and the inside of a long match is never a candidate.

@@ -20,27 +20,20 @@ import (
 // difference of two ranks is the number of steps between them.
 type lazy struct {
 	window
-	pos     int
-	params  lazyParams
-	length  int // of the match at pos-1 that waits, or 3
-	dist    int
-	waiting bool // the byte at pos-1 is not yet a token
+	pos    int
+	params lazyParams
+	length int // of the match at pos-1 that waits, or 3
+	dist   int
 
 	entered int // positions below are in the chains
-	chain4  chain4
-	chain5  chain5
-	chain8  chain8
+	chains
 }
 
 const (
-	bits5 = 17
-	bits8 = 16
-
-	mul5 = 0x9E3779B185EBCA87
-	mul8 = 0xC2B2AE3D27D4EB4F
-
 	// enterAhead is how far chains run ahead of the search.
 	enterAhead = 8 << 10
+	// searchAhead is how far in front of it a search looks at chains.
+	searchAhead = deflate.MaxMatch - 7
 )
 
 type lazyParams struct {
@@ -62,8 +55,10 @@ func newLazy(out *blocks, level int) *lazy {
 
 func (z *lazy) reset() {
 	z.pos, z.entered = 0, 0
-	z.length, z.dist, z.waiting = 3, 0, false
-	z.window.reset()
+	z.length, z.dist = 3, 0
+	if z.window.reset() {
+		z.forget()
+	}
 }
 
 func (z *lazy) write(p []byte) {
@@ -72,86 +67,130 @@ func (z *lazy) write(p []byte) {
 			by := z.makeRoom()
 			z.pos -= by
 			z.entered -= by
+			if from := z.origin; z.window.renumber() {
+				z.chains.renumber(from, z.origin)
+			}
 		}
 		p = p[z.fill(p):]
-		z.parse(lookAhead)
+		z.parse()
 	}
 }
 
 func (z *lazy) drain() {
-	z.parse(1)
-	if z.waiting {
-		z.tokens = append(z.tokens, deflate.Literal(z.buf[z.pos-1]))
-	}
+	z.parseTail()
 	if len(z.tokens) > 0 {
 		z.flushAt(z.pos)
 	}
 	z.reset()
 }
 
-// enter puts the positions up to to, of which at least eight bytes are there,
-// into the chains.
-func (z *lazy) enter(to int) {
-	from := z.entered
-	if to <= from {
-		return
+// parse makes tokens as long as enough bytes follow.
+func (z *lazy) parse() {
+	for z.end-z.pos >= lookAhead {
+		if z.entered <= z.pos+searchAhead {
+			to := min(z.pos+enterAhead, z.end-8)
+			z.enter(z.buf, z.origin, z.entered, to)
+			z.entered = to
+		}
+		z.slide(z.pos)
+		z.parseTo(min(z.entered-searchAhead, z.base+slideWhen+1, z.end-lookAhead+1))
 	}
-	// All three at once: their tables' cache misses overlap.
-	buf, c4, c5, c8 := z.buf, &z.chain4, &z.chain5, &z.chain8
-	for pos := from; pos < to; pos++ {
-		v, at := buf.load(pos), uint16(pos)
-		h8, h5 := &c8.head[hash8(v)], &c5.head[hash5(v)]
-		far := z.origin + uint32(pos)
-		c8.link[at], c5.link[at] = uint16(min(far-*h8, none)), uint16(min(far-*h5, none))
-		*h8, *h5 = far, far
-		c4.enterOne(uint32(v), at)
-	}
-	z.entered = to
 }
 
-// parse makes tokens as long as at least ahead bytes follow.
-func (z *lazy) parse(ahead int) {
-	pos := z.pos
-	for z.end-pos >= ahead {
-		if z.entered < pos+deflate.MaxMatch-4 {
-			z.enter(min(pos+enterAhead, z.end-8))
-			if pos >= z.entered {
-				z.enterTail()
-			}
+// parseTo makes tokens by searches at positions below stop.
+func (z *lazy) parseTo(stop int) {
+	pos, length, dist := z.pos, z.length, z.dist
+	buf, tokens, n := z.buf, (*[blockTokens]deflate.Token)(z.tokens[:blockTokens]), len(z.tokens)
+	for pos < stop {
+		if n == blockTokens {
+			n = z.flushTokens(n, pos)
 		}
-		z.slide(pos)
-		length, dist := 3, 0
-		if z.length < z.params.lazy {
-			length, dist = z.search(pos)
-		}
-		if z.length >= 4 && length <= z.length {
-			z.tokens = append(z.tokens, deflate.Match(z.length, z.dist))
-			pos += z.length - 1
-			z.length, z.waiting = 3, false
-		} else {
-			if z.waiting {
-				z.tokens = append(z.tokens, deflate.Literal(z.buf[pos-1]))
+		if length < 4 {
+			if z.nothingAt(pos) {
+				tokens[n&(blockTokens-1)] = deflate.Literal(buf[pos])
+				n++
+			} else if length, dist = z.search(pos); length < 4 {
+				tokens[n&(blockTokens-1)] = deflate.Literal(buf[pos])
+				n++
 			}
-			if len(z.tokens) == blockTokens {
-				z.flushAt(pos)
-			}
-			z.length, z.dist, z.waiting = length, dist, true
 			pos++
 			continue
 		}
-		if len(z.tokens) == blockTokens {
-			z.flushAt(pos)
+		if length < z.params.lazy {
+			if l, d := z.longer(pos, length); l > length {
+				tokens[n&(blockTokens-1)] = deflate.Literal(buf[pos-1])
+				n++
+				length, dist = l, d
+				if n == blockTokens {
+					n = z.flushTokens(n, pos)
+				}
+				pos++
+				continue
+			}
+		}
+		tokens[n&(blockTokens-1)] = deflate.Match(length, dist)
+		n++
+		pos += length - 1
+		length = 3
+		if n == blockTokens {
+			n = z.flushTokens(n, pos)
 		}
 	}
-	z.pos = pos
+	z.pos, z.length, z.dist, z.tokens = pos, length, dist, z.tokens[:n]
 }
 
-// enterTail enters the content's last positions that a search starts from.
-func (z *lazy) enterTail() {
+// flushTokens writes n tokens as a block whose content ends at pos, and returns
+// how many are left: none.
+func (z *lazy) flushTokens(n, pos int) int {
+	z.tokens = z.tokens[:n]
+	z.flushAt(pos)
+	return 0
+}
+
+// parseTail makes the last tokens.
+func (z *lazy) parseTail() {
 	for pos := z.entered; pos+4 <= z.end; pos++ {
-		z.chain4.enterOne(binary.LittleEndian.Uint32(z.buf[pos:]), uint16(pos))
+		z.enter4(binary.LittleEndian.Uint32(z.buf[pos:]), z.origin+uint32(pos))
 	}
 	z.entered = z.end
+	for z.pos < z.end {
+		z.slide(z.pos)
+		z.flushFull()
+		length, dist := 3, 0
+		if z.length < z.params.lazy {
+			length, dist = z.searchTail(z.pos)
+		}
+		z.step(length, dist)
+	}
+}
+
+// step makes the next token, if any, of what a search at z.pos has found.
+func (z *lazy) step(length, dist int) {
+	pos := z.pos
+	switch {
+	case z.length < 4:
+		if length < 4 {
+			z.tokens = append(z.tokens, deflate.Literal(z.buf[pos]))
+		}
+		z.pos++
+	case length > z.length:
+		z.tokens = append(z.tokens, deflate.Literal(z.buf[pos-1]))
+		z.flushFull()
+		z.pos++
+	default:
+		z.tokens = append(z.tokens, deflate.Match(z.length, z.dist))
+		z.pos += z.length - 1
+		length = 3
+		z.flushFull()
+	}
+	z.length, z.dist = length, dist
+}
+
+// flushFull writes a block that is full and whose content ends at z.pos.
+func (z *lazy) flushFull() {
+	if len(z.tokens) == blockTokens {
+		z.flushAt(z.pos)
+	}
 }
 
 // searchTail searches close to the end, step by step.
@@ -162,7 +201,7 @@ func (z *lazy) searchTail(pos int) (length, dist int) {
 		nice:    z.params.nice,
 		tries:   z.params.chain,
 	}, func(dist int) int {
-		next := int(z.chain4.link[uint16(pos-dist)])
+		next := int(z.link4[uint16(pos-dist)])
 		if next == 0 {
 			return deflate.Window + 1
 		}

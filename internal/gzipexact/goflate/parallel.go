@@ -73,13 +73,10 @@ func (z *lazy) Parse(t *segmented.Task, start int) []deflate.Token {
 			z.entered -= by
 		}
 		data = data[z.fill(data):]
-		z.parse(lookAhead)
+		z.parse()
 	}
 	if t.Last {
-		z.parse(1)
-		if z.waiting {
-			z.tokens = append(z.tokens, deflate.Literal(z.buf[z.pos-1]))
-		}
+		z.parseTail()
 	}
 	z.flushAt(z.pos)
 	return z.all

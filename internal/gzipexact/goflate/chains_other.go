@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package goflate
+
+const hasEnterUnits = false
+
+func enterUnits(*chains, *byte, uint32, int, int) {}
