@@ -265,23 +265,31 @@ func TestLies(t *testing.T) {
 	}
 }
 
-// TestDamagedSource: damage here is not carried on.
+// TestDamagedSource: damage here is not carried on, and not blamed on the place.
 func TestDamagedSource(t *testing.T) {
-	b := bundle(t, 4)
-	mine := maps.Clone(b.Files.(atFS).MapFS)
-	name := volumes(b)[2]
-	data := bytes.Clone(mine[name].Data)
-	data[5000] ^= 1
-	mine[name] = &fstest.MapFile{Data: data}
-	b.Files = atFS{mine}
-	dir, there, path := folder(t)
-	_, err := b.Send(t.Context(), dir, there, transfer.Sender{})
-	if !errors.Is(err, volume.ErrDamaged) || !strings.Contains(err.Error(), "block 0 of "+name) {
-		t.Error(err)
-	}
-	for _, absent := range []string{manifest.SumsName, name} {
-		if _, err := os.Stat(filepath.Join(path, absent)); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s is there: %v", absent, err)
+	for want, damage := range map[string]func(data []byte) []byte{
+		"block 0 of ":                       func(data []byte) []byte { data[5000] ^= 1; return data },
+		"has 9 bytes where it is sent from": func(data []byte) []byte { return data[:9] },
+		"is missing where it is sent from":  func([]byte) []byte { return nil },
+	} {
+		b := bundle(t, 4)
+		mine := maps.Clone(b.Files.(atFS).MapFS)
+		name := volumes(b)[2]
+		if data := damage(bytes.Clone(mine[name].Data)); data != nil {
+			mine[name] = &fstest.MapFile{Data: data}
+		} else {
+			delete(mine, name)
+		}
+		b.Files = atFS{mine}
+		dir, there, path := folder(t)
+		_, err := b.Send(t.Context(), dir, there, transfer.Sender{})
+		if !errors.Is(err, volume.ErrDamaged) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) {
+			t.Error(err)
+		}
+		for _, absent := range []string{manifest.SumsName, name} {
+			if _, err := os.Stat(filepath.Join(path, absent)); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s: %s is there: %v", want, absent, err)
+			}
 		}
 	}
 }

@@ -153,10 +153,10 @@ func (b *Bundle) open(names []string) ([]file, error) {
 	if err != nil {
 		return nil, err
 	}
-	first := map[string]int64{}
+	first, size := map[string]int64{}, map[string]int64{}
 	var count int64
 	for _, v := range b.large() {
-		first[v.Name] = count
+		first[v.Name], size[v.Name] = count, v.Size
 		count += volume.BlocksPer(v.Size)
 	}
 	if want := b.Texts.Sums()[manifest.BlocksName]; manifest.DigestOf(blocks) != want || int64(len(blocks)) != count*sha256.Size {
@@ -168,7 +168,12 @@ func (b *Bundle) open(names []string) ([]file, error) {
 		if err != nil {
 			return files, err
 		}
-		if at, large := first[name]; large && !b.Proven {
+		at, large := first[name]
+		if large && f.Size != size[name] {
+			f.closer.Close()
+			return files, fmt.Errorf("%w: %s has %d bytes where it is sent from, want %d", volume.ErrDamaged, name, f.Size, size[name])
+		}
+		if large && !b.Proven {
 			f.Bytes = &checked{from: f.Bytes, name: name, size: f.Size, sums: blocks[at*sha256.Size:]}
 		}
 		files = append(files, f)
@@ -178,6 +183,12 @@ func (b *Bundle) open(names []string) ([]file, error) {
 
 func (b *Bundle) openFile(name string) (file, error) {
 	f, err := b.Files.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return file{}, fmt.Errorf("%w: %s is missing where it is sent from: %w", volume.ErrDamaged, name, err)
+	}
+	if errors.Is(err, fs.ErrInvalid) {
+		return file{}, fmt.Errorf("%w: %s where it is sent from: %w", volume.ErrDamaged, name, err)
+	}
 	if err != nil {
 		return file{}, err
 	}

@@ -29,7 +29,7 @@ type Options struct {
 	Passphrase func(file string) ([]byte, error)       // asks for that of a key file; nil: such keys fail
 	Password   func(user, host string) ([]byte, error) // asks for the account's; nil: keys only
 
-	Connections int           // files that travel at once, each over its own connection: 1 to 4; 0: 2
+	Connections int           // over which large files travel: 1 to 4; 0: 2
 	RateLimit   int64         // bytes per second, sent over all connections; 0: no limit
 	Idle        time.Duration // after so long without a sign of life the server counts as dead; 0: 1 minute
 }

@@ -10,8 +10,13 @@ import (
 )
 
 // ErrNotRegular is wrapped by the error for a name that is a symbolic link, a
-// FIFO, a device or anything else but a regular file.
-var ErrNotRegular = errors.New("not a regular file")
+// FIFO, a device or anything else but a regular file. It is an fs.ErrInvalid.
+var ErrNotRegular error = notRegular{}
+
+type notRegular struct{}
+
+func (notRegular) Error() string        { return "not a regular file" }
+func (notRegular) Is(target error) bool { return target == fs.ErrInvalid }
 
 // ErrGone is wrapped by the error for a folder that is on another device than
 // before: a stick was unplugged and its mount point, an empty folder on the

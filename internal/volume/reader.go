@@ -104,6 +104,9 @@ func (s *section) open(fsys fs.FS) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %s %s is missing", ErrDamaged, s.what, s.name)
 	}
+	if errors.Is(err, fs.ErrInvalid) {
+		return fmt.Errorf("%w: %s %s: %w", ErrDamaged, s.what, s.name, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -318,3 +318,26 @@ func TestBlocksPer(t *testing.T) {
 		}
 	}
 }
+
+// TestNoRegularVolume has a folder, a link or a device where a volume should be.
+func TestNoRegularVolume(t *testing.T) {
+	files, v := bundle(t, block, pattern(3*block))
+	name := v.Manifest().Volumes[1].Name
+	_, err := volume.NewReader(v, irregular{files, name})
+	if !errors.Is(err, volume.ErrDamaged) || !strings.Contains(err.Error(), name) {
+		t.Error(err)
+	}
+}
+
+// irregular refuses to open a file as package transfer does.
+type irregular struct {
+	fs.FS
+	name string
+}
+
+func (f irregular) Open(name string) (fs.File, error) {
+	if name == f.name {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	return f.FS.Open(name)
+}

@@ -79,9 +79,9 @@ type Writer struct {
 // block is up to BlockSize bytes on their way through the stages.
 type block struct {
 	data    []byte
-	runs    []run  // of contents in data
-	check   *check // of data; nil: none is kept
-	end     int64  // in the space
+	runs    []run     // of contents in data
+	check   *checking // of data; nil: none is kept
+	end     int64     // in the space
 	volume  int
 	ends    bool // the volume ends with it
 	settles bool // it is none: only what was sent before it is waited for
@@ -230,7 +230,7 @@ func (w *Writer) next() error {
 	b := <-w.free
 	b.data, b.volume = b.data[:0], int(w.offset/w.layout.Size)
 	if w.checks {
-		b.check = new(check)
+		b.check = new(checking)
 	}
 	w.mu.Lock()
 	w.fill = b
@@ -304,7 +304,7 @@ func (w *Writer) hashBlock(b *block) {
 	if len(b.data) > 0 {
 		w.set.Blocks = append(w.set.Blocks, sum[:]...)
 		if w.checks {
-			w.set.checks = append(w.set.checks, b.check)
+			w.set.checks = append(w.set.checks, b.check.check())
 		}
 	}
 	if b.volume == len(w.set.Volumes) {

@@ -99,8 +99,7 @@ func (b *bench) held(ctx context.Context) error {
 
 // heldTo is held at one rate.
 func (b *bench) heldTo(ctx context.Context, disk *heldDisk, rate int64) error {
-	name := fmt.Sprintf("held%d", rate/1e6)
-	layer := rate * heldSeconds / 2
+	name, layer := fmt.Sprintf("held%d", rate/1e6), rate*heldSeconds/2
 	digest, err := bulk.Write(b.path(name+"-layout"), 1, layer, layer)
 	if err != nil {
 		return err
@@ -150,12 +149,19 @@ func (b *bench) heldTo(ctx context.Context, disk *heldDisk, rate int64) error {
 		return err
 	}
 	b.report.result(r)
+	b.report.bars(heldBars(r, rate)...)
+	return nil
+}
+
+// heldBars compares each command with dd that does as much.
+func heldBars(r *result, rate int64) []bar {
+	var bars []bar
 	for _, pair := range [][2]string{
 		{"bundle create", "dd, fsync"}, {"bundle send", "dd, fsync, dd"}, {"unbundle verify", "dd, read"},
 		{"unbundle receive", "dd, copy off"}, {"unbundle load", "dd, copy off"},
 	} {
 		what := fmt.Sprintf("%s's time, × %s, %d MB/s", pair[0], strings.ReplaceAll(pair[1], ", ", " and "), rate/1e6)
-		b.report.bars(bar{what, r.ratio(pair[0], pair[1], wall), 1 / 0.9, ""})
+		bars = append(bars, bar{what, r.ratio(pair[0], pair[1], wall), 1 / 0.9, ""})
 	}
-	return nil
+	return bars
 }
