@@ -20,10 +20,13 @@ type compressor struct {
 }
 
 // Up to these sizes in bytes a stream gets the slowest and the second slowest
-// encoder. A page of little news has short streams, and they take no time.
+// encoder; the slowest one only in a frame whose streams together are no longer
+// than smallFrame. A page of little news has short streams, and they take no
+// time. With many literals beside them they matter little.
 const (
 	smallStream  = 32 << 10
-	mediumStream = 384 << 10
+	smallFrame   = 256 << 10
+	mediumStream = 1 << 20
 )
 
 // newCompressor returns a compressor for as many streams at a time as there
@@ -49,14 +52,14 @@ func newCompressor(workers int) (*compressor, error) {
 	return c, nil
 }
 
-// stream encodes raw by itself: equal bytes give equal streams. What zstd makes
-// of it is appended to scratch, which is returned.
-func (c *compressor) stream(raw, scratch []byte) (stream, []byte) {
+// stream encodes raw, of a frame with total bytes in its streams. What zstd
+// makes of it is appended to scratch, which is returned.
+func (c *compressor) stream(raw []byte, total int, scratch []byte) (stream, []byte) {
 	encoder := c.large
 	switch {
 	case len(raw) == 0:
 		return stream{}, scratch
-	case len(raw) <= smallStream:
+	case len(raw) <= smallStream && total <= smallFrame:
 		encoder = c.small
 	case len(raw) <= mediumStream:
 		encoder = c.medium

@@ -62,6 +62,7 @@ type spot struct {
 func NewIndex(memory int) *Index {
 	x := &Index{buckets: uint64(max(memory, 4<<10) / (8 * bucketSize))}
 	x.table = make([]uint64, x.buckets*bucketSize)
+	advise(x.table)
 	// Memory that is read before it is written is mapped twice, and the second
 	// time all cores are interrupted: writing here is far cheaper.
 	for i := 0; i < len(x.table); i += memoryPage / 8 {

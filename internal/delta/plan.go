@@ -33,7 +33,7 @@ func (p *Plan) Marshal() []byte {
 	defer p.zstd.scratch.Put(scratch)
 	f, to := frame{pages: p.pages}, (*scratch)[:0]
 	for i, raw := range p.raw {
-		f.streams[i], to = p.zstd.stream(raw, to)
+		f.streams[i], to = p.zstd.stream(raw, p.size(), to)
 	}
 	*scratch = to
 	return f.marshal()
@@ -49,11 +49,16 @@ const (
 // pays reports whether the frame will be smaller than the page, however little
 // zstd gains.
 func (p *Plan) pays() bool {
-	total := headSize + len(p.page)/savedPart
+	return headSize+len(p.page)/savedPart+p.size() < len(p.page)
+}
+
+// size is the bytes of all streams.
+func (p *Plan) size() int {
+	sum := 0
 	for _, raw := range p.raw {
-		total += len(raw)
+		sum += len(raw)
 	}
-	return total < len(p.page)
+	return sum
 }
 
 // plan writes down the matches.

@@ -139,21 +139,21 @@ func (w *Writer) Tokens(tokens []Token, lit, dist *Code) {
 	var c tokenCode
 	c.set(lit, dist)
 	acc, n, at := w.acc, w.n, w.len
-	for len(tokens) > 0 {
+	for len(tokens) > 1 {
 		v, k := c.bits(tokens[0])
-		tokens = tokens[1:]
 		// What was sent before matters only from the shift by n on, so two
 		// tokens at a time wait for it, if they fit.
-		if len(tokens) > 0 {
-			if v2, k2 := c.bits(tokens[0]); k+k2 <= 56 {
-				v |= v2 << (k & 63)
-				k += k2
-				tokens = tokens[1:]
-			}
+		v2, k2 := c.bits(tokens[1])
+		tokens = tokens[1:]
+		if k+k2 <= 56 {
+			v |= v2 << (k & 63)
+			k += k2
+			tokens = tokens[1:]
 		}
 		acc |= v << (n & 63)
 		n += k
-		binary.LittleEndian.PutUint64(w.out[at:], acc)
+		i := at & (outSize - 1)
+		binary.LittleEndian.PutUint64(w.out[i:i+8], acc)
 		at += int(n >> 3)
 		acc >>= n & 56
 		n &= 7
@@ -164,6 +164,9 @@ func (w *Writer) Tokens(tokens []Token, lit, dist *Code) {
 		}
 	}
 	w.acc, w.n, w.len = acc, n, at
+	if len(tokens) > 0 {
+		w.Bits(c.bits(tokens[0]))
+	}
 }
 
 // Histogram counts the symbols of tokens into lit and dist, which must be zero.
@@ -172,10 +175,15 @@ func Histogram(tokens []Token, lit *[MaxLitLen]int32, dist *[MaxDist]int32) {
 	var sym [4][512]int32
 	var dsym [4][32]int32
 	for ; len(tokens) >= 4; tokens = tokens[4:] {
-		for i, t := range tokens[:4] {
-			sym[i][t.symbol()]++
-			dsym[i][t.distance()]++
-		}
+		a, b, c, d := tokens[0], tokens[1], tokens[2], tokens[3]
+		sym[0][a.symbol()]++
+		sym[1][b.symbol()]++
+		sym[2][c.symbol()]++
+		sym[3][d.symbol()]++
+		dsym[0][a.distance()]++
+		dsym[1][b.distance()]++
+		dsym[2][c.distance()]++
+		dsym[3][d.distance()]++
 	}
 	for _, t := range tokens {
 		sym[0][t.symbol()]++

@@ -106,11 +106,15 @@ func (z *lazy) parseTo(stop int) {
 			n = z.flushTokens(n, pos)
 		}
 		if length < 4 {
-			if z.nothingAt(pos) {
-				tokens[n&(blockTokens-1)] = deflate.Literal(buf[pos])
+			for to := min(stop, pos+blockTokens-n); pos < to && z.nothingAt(pos); pos++ {
+				tokens[n&(blockTokens-1)] = deflate.Literal(buf[pos&(bufSize-1)])
 				n++
-			} else if length, dist = z.search(pos); length < 4 {
-				tokens[n&(blockTokens-1)] = deflate.Literal(buf[pos])
+			}
+			if pos == stop || n == blockTokens {
+				continue
+			}
+			if length, dist = z.search(pos); length < 4 {
+				tokens[n&(blockTokens-1)] = deflate.Literal(buf[pos&(bufSize-1)])
 				n++
 			}
 			pos++

@@ -40,7 +40,8 @@ type Encoder struct {
 // NewEncoder returns an Encoder that writes to dst.
 func NewEncoder(dst io.Writer, era Era) *Encoder {
 	e := &Encoder{out: newBlocks(era), tokens: make([]deflate.Token, 0, blockSize)}
-	e.match.buf = make([]byte, 0, 4*blockSize)
+	e.match.data = new(content)
+	e.match.buf = e.match.data[:0]
 	e.ResetDict(dst, nil)
 	return e
 }

@@ -3,6 +3,7 @@ package kpflate
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 
 	"airlock/internal/gzipexact/deflate"
 )
@@ -12,7 +13,24 @@ const (
 	mul4      = 2654435761
 	mul7      = 58295818150454627
 	margin    = 11 // no search starts in the last bytes of a block
+
+	bufSize = 4 << 16
+	bufPad  = 8
 )
+
+// content is room for the content at hand; its size tells the compiler that
+// masked positions need no check.
+type content [bufSize + bufPad]byte
+
+func (b *content) load(pos int) uint64 {
+	i := pos & (bufSize - 1)
+	return binary.LittleEndian.Uint64(b[i : i+8])
+}
+
+func (b *content) load4(pos int) uint32 {
+	i := pos & (bufSize - 1)
+	return binary.LittleEndian.Uint32(b[i : i+4])
+}
 
 // A matcher finds matches from the last position with the same four bytes and
 // the last two with the same seven, by their hashes.
@@ -20,7 +38,8 @@ type matcher struct {
 	short [1 << tableBits]uint32
 	long  [1 << tableBits][2]uint32 // the last, the one before
 
-	buf  []byte
+	data *content
+	buf  []byte // data up to where there is content
 	base uint32 // position of buf[0]
 }
 
@@ -37,7 +56,7 @@ func (m *matcher) reset() {
 // append adds content, after moving down what is still needed: a window and
 // the block that is filling.
 func (m *matcher) append(p []byte) {
-	if len(m.buf)+len(p) > cap(m.buf) {
+	if len(m.buf)+len(p) > bufSize {
 		by := len(m.buf) - deflate.Window - blockSize
 		m.buf = m.buf[:copy(m.buf, m.buf[by:])]
 		m.base += uint32(by)
@@ -83,25 +102,26 @@ func (m *matcher) candidate(entry uint32, s int, v uint64) (int, bool) {
 		return 0, false
 	}
 	t := s - int(dist)
-	return t, uint32(v) == binary.LittleEndian.Uint32(m.buf[t:])
+	return t, uint32(v) == m.data.load4(t)
 }
 
-func (m *matcher) load(pos int) uint64 { return binary.LittleEndian.Uint64(m.buf[pos:]) }
+// miss returns 0 if the position dist before s is in reach and begins with the
+// same four bytes as v.
+func (m *matcher) miss(dist uint32, s int, v uint64) uint64 {
+	return uint64(m.data.load4(s-int(dist))^uint32(v)) | uint64(dist/deflate.Window)
+}
 
-// matchLen returns how many bytes from s on equal those from t on.
+func (m *matcher) load(pos int) uint64 { return m.data.load(pos) }
+
+// matchLen returns how many bytes from s up to end equal those from t on.
 func (m *matcher) matchLen(s, t, end int) int {
-	n, buf := 0, m.buf
-	for s+n+8 <= end {
-		x := binary.LittleEndian.Uint64(buf[s+n:]) ^ binary.LittleEndian.Uint64(buf[t+n:])
-		if x != 0 {
-			return n + bits.TrailingZeros64(x)>>3
+	data, limit := m.data, end-s
+	for n := 0; n < limit; n += 8 {
+		if x := data.load(s+n) ^ data.load(t+n); x != 0 {
+			return min(n+bits.TrailingZeros64(x)>>3, limit)
 		}
-		n += 8
 	}
-	for s+n < end && buf[s+n] == buf[t+n] {
-		n++
-	}
-	return n
+	return limit
 }
 
 // upToMax is the length of a match at most 258 long that starts with four
@@ -130,9 +150,7 @@ func (m *matcher) parse(tokens []deflate.Token, n int) []deflate.Token {
 			break
 		}
 		f = m.extend(f, emitted, limit)
-		for _, b := range m.buf[emitted:f.s] {
-			tokens = append(tokens, deflate.Literal(b))
-		}
+		tokens = appendLiterals(tokens, m.buf[emitted:f.s])
 		tokens = appendMatch(tokens, f.length, f.s-f.t)
 		s = f.s + f.length
 		emitted = s
@@ -148,9 +166,7 @@ func (m *matcher) parse(tokens []deflate.Token, n int) []deflate.Token {
 		m.enterLong(x, s-1)
 	}
 	if emitted < end && len(tokens) > 0 {
-		for _, b := range m.buf[emitted:end] {
-			tokens = append(tokens, deflate.Literal(b))
-		}
+		tokens = appendLiterals(tokens, m.buf[emitted:end])
 	}
 	return tokens
 }
@@ -173,34 +189,35 @@ func (m *matcher) find(s, emitted, limit int) (f found, next int, ok bool) {
 		m.short[h4] = pos
 		m.long[h7] = [2]uint32{pos, long[0]}
 
-		if t, ok := m.candidate(long[0], s, v); ok {
-			m.enterShort(nextV, next)
-			m.enterLong(nextV, next)
-			if t2, ok := m.candidate(long[1], s, v); ok {
-				l, l2 := m.upToMax(s, t), m.upToMax(s, t2)
-				if l2 > l {
-					return found{s, t2, l2}, next, true
-				}
-				return found{s, t, l}, next, true
-			}
-			return found{s, t, 0}, next, true
-		}
+		d, d2, d3 := pos-long[0], pos-long[1], pos-short
+		miss, miss2, miss3 := m.miss(d, s, v), m.miss(d2, s, v), m.miss(d3, s, v)
 		// The one before the last only counts if the last is in reach.
-		if m.base+uint32(s)-long[0] < deflate.Window {
-			if t, ok := m.candidate(long[1], s, v); ok {
-				m.enterShort(nextV, next)
-				m.enterLong(nextV, next)
-				return found{s, t, 0}, next, true
+		miss2 |= uint64(d / deflate.Window)
+		// Which of them are candidates cannot be predicted, whether one is can.
+		if ((miss-1)|(miss2-1)|(miss3-1))>>63 == 0 {
+			v = nextV
+			continue
+		}
+		var ahead [2]uint32
+		if miss != 0 && miss2 != 0 {
+			ahead = m.long[hash7(nextV)]
+		}
+		m.enterShort(nextV, next)
+		m.enterLong(nextV, next)
+		switch t, t2 := s-int(d), s-int(d2); {
+		case miss == 0 && miss2 == 0:
+			l, l2 := m.upToMax(s, t), m.upToMax(s, t2)
+			if l2 > l {
+				return found{s, t2, l2}, next, true
 			}
+			return found{s, t, l}, next, true
+		case miss == 0:
+			return found{s, t, 0}, next, true
+		case miss2 == 0:
+			return found{s, t2, 0}, next, true
 		}
-		if t, ok := m.candidate(short, s, v); ok {
-			f := found{s, t, m.upToMax(s, t)}
-			ahead := m.long[hash7(nextV)]
-			m.enterShort(nextV, next)
-			m.enterLong(nextV, next)
-			return m.better(f, ahead, next), next, true
-		}
-		v = nextV
+		t := s - int(d3)
+		return m.better(found{s, t, m.upToMax(s, t)}, ahead, next), next, true
 	}
 }
 
@@ -266,6 +283,16 @@ func (m *matcher) enterMatch(pos, to int) {
 		m.enterLong(v, pos)
 		m.enterShort(v>>8, pos+1)
 	}
+}
+
+// appendLiterals appends a token for each byte.
+func appendLiterals(tokens []deflate.Token, p []byte) []deflate.Token {
+	n := len(tokens)
+	tokens = slices.Grow(tokens, len(p))[:n+len(p)]
+	for i, b := range p {
+		tokens[n+i] = deflate.Literal(b)
+	}
+	return tokens
 }
 
 // appendMatch appends a match of any length from 4 up.

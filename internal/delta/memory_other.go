@@ -1,0 +1,5 @@
+//go:build !linux
+
+package delta
+
+func advise([]uint64) {}
