@@ -329,6 +329,9 @@ func signatures(places ...place) ([]string, error) {
 // ReadFile reads a whole file of at most limit bytes.
 func ReadFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 	f, err := fsys.Open(name)
+	if errors.Is(err, fs.ErrInvalid) { // a link, say, which is not followed
+		return nil, fmt.Errorf("%w: %w", ErrRejected, err)
+	}
 	if err != nil {
 		return nil, err
 	}
