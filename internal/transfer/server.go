@@ -134,17 +134,30 @@ func (s *Server) take(ctx context.Context) (*link, func(), error) {
 			return nil, nil, err
 		}
 	}
+	return l, s.use(ctx, l), nil
+}
+
+// use counts a user of a connection, which ends with ctx, and returns what ends
+// the use.
+func (s *Server) use(ctx context.Context, l *link) func() {
 	l.users.Add(1)
 	stops := []func() bool{
 		context.AfterFunc(ctx, func() { l.end(context.Cause(ctx)) }),
 		context.AfterFunc(s.ctx, func() { l.end(context.Cause(s.ctx)) }),
 	}
-	return l, func() {
+	return func() {
 		l.users.Add(-1)
 		for _, stop := range stops {
 			stop()
 		}
-	}, nil
+	}
+}
+
+// rests reports whether the connection could not be made a short while ago.
+func (s *slot) rests() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return (s.l == nil || s.l.dead()) && time.Now().Before(s.rest)
 }
 
 // load is how busy a connection is; one that is still to be made is as good as

@@ -5,8 +5,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-
-	"github.com/pkg/sftp"
 )
 
 // isWide reports whether a file of that size travels over all connections at once:
@@ -23,15 +21,11 @@ type wide struct {
 // widen opens a file that is being written on the other connections too, as far
 // as they can be made.
 func (s *Server) widen(ctx context.Context, p *part) *wide {
-	parts := make([]*part, len(s.slots)-1)
+	parts := make([]*part, len(s.slots))
 	var opening sync.WaitGroup
-	for i := range parts {
+	for i, one := range s.slots {
 		opening.Go(func() {
-			q, err := s.openPart(ctx, p.name, func(l *link, name string) (f *sftp.File, err error) {
-				err = l.do(func() (err error) { f, err = l.sftp.OpenFile(name, os.O_RDWR); return err })
-				return f, err
-			})
-			if err == nil {
+			if q, err := s.onAnother(ctx, one, p); err == nil {
 				parts[i] = q
 			}
 		})
@@ -44,6 +38,24 @@ func (s *Server) widen(ctx context.Context, p *part) *wide {
 		}
 	}
 	return w
+}
+
+// onAnother opens the file of p on another connection, or returns nil if it is p's.
+func (s *Server) onAnother(ctx context.Context, one *slot, p *part) (*part, error) {
+	if one.rests() {
+		return nil, nil
+	}
+	l, err := one.link(ctx, s.dialer)
+	if err != nil || l == p.l {
+		return nil, err
+	}
+	q := &part{s: s, l: l, name: p.name, give: s.use(ctx, l)}
+	err = l.do(func() (err error) { q.f, err = l.sftp.OpenFile(s.path(p.name), os.O_RDWR); return err })
+	if err != nil {
+		q.give()
+		return nil, err
+	}
+	return q, nil
 }
 
 func (w *wide) closeMore() {
