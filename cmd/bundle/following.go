@@ -115,8 +115,12 @@ func (f *following) end(show progress.Sink) error {
 	return f.err
 }
 
-// abandoner is a file that can be given up, so that nothing is left of it.
-type abandoner interface{ Abandon() }
+// abandon gives a file up, so that nothing is left of it where that can be done.
+func abandon(w io.WriteCloser) {
+	if a, ok := w.(interface{ Abandon() }); ok {
+		a.Abandon()
+	}
+}
 
 // clear removes what has arrived of a file that has not arrived whole, as far as
 // that can be done: the connection may be gone, and the next step makes a new one.
@@ -125,9 +129,7 @@ func (f *following) clear() {
 		return
 	}
 	if w, err := f.to.Create(f.broken); err == nil {
-		if a, ok := w.(abandoner); ok {
-			a.Abandon()
-		}
+		abandon(w)
 	}
 }
 
@@ -191,9 +193,7 @@ func (f *following) send(file *followed) error {
 			return err
 		}
 		if _, err := out.Write(buffer[:n]); err != nil {
-			if a, ok := out.(abandoner); ok {
-				a.Abandon()
-			}
+			abandon(out)
 			return err
 		}
 		f.note(int64(n))

@@ -100,11 +100,8 @@ func (l *line) fill(ctx context.Context) error {
 			return ctx.Err()
 		}
 		l.first, l.items = append(l.first, a), l.items[1:]
-		if !l.auto || a.err != nil {
-			continue
-		}
-		if err := l.consider(a); err != nil {
-			a.err = err
+		if l.auto && a.err == nil {
+			a.err = l.consider(a)
 		}
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -123,13 +122,21 @@ func (e *estimating) all(ctx context.Context) error {
 	e.tries = min(max(maxTried/max(len(items), 1), fewTried), mostTried)
 	total := e.options.Progress.Start("sampling", int64(len(items)))
 	defer total.Done()
+	return e.contents.eachItem(ctx, func(ctx context.Context, i int, it item) (err error) {
+		defer total.Add(1)
+		e.items[i], err = e.item(ctx, it, sample)
+		return err
+	})
+}
+
+// eachItem calls f for the items, several at a time. An error says which image
+// it is about.
+func (c *Contents) eachItem(ctx context.Context, f func(ctx context.Context, i int, it item) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
-	for i, it := range items {
+	for i, it := range c.items {
 		group.Go(func() error {
-			defer total.Add(1)
-			var err error
-			if e.items[i], err = e.item(ctx, it, sample); err != nil {
+			if err := f(ctx, i, it); err != nil {
 				return it.explain(err)
 			}
 			return nil
@@ -147,11 +154,11 @@ func (e *estimating) item(ctx context.Context, it item, sample int64) (guess, er
 	if err != nil {
 		return g, err
 	}
-	if g.gzip = bytes.HasPrefix(data, []byte{0x1f, 0x8b}); g.gzip {
+	if g.gzip = isGzip(data); g.gzip {
 		g.small, err = e.gzip(data, it.Size)
 		return g, err
 	}
-	if strings.HasSuffix(it.MediaType, "zstd") {
+	if it.isZstd() {
 		return g, nil
 	}
 	in := func() (io.Reader, error) { return bytes.NewReader(data), nil }
@@ -186,14 +193,20 @@ func (it item) begin(ctx context.Context, n int64) ([]byte, error) {
 
 // gzip tries the content of a gzip blob of size bytes that begins with data.
 func (e *estimating) gzip(data []byte, size int64) (worth, error) {
-	var in *bytes.Reader
-	var buffered *bufio.Reader
-	t, err := e.try(e.based, func() (io.Reader, error) {
-		in = bytes.NewReader(data)
-		buffered = bufio.NewReaderSize(in, 64<<10)
-		return gzipexact.NewReader(buffered), nil
+	var read func() int64
+	t, err := e.try(e.based, func() (content io.Reader, err error) {
+		content, read = inflateBeginning(data)
+		return content, nil
 	})
-	return t.worth(size, int64(len(data)-in.Len()-buffered.Buffered())), err
+	return t.worth(size, read()), err
+}
+
+// inflateBeginning decompresses the beginning of a gzip blob; read returns how
+// much of it was needed so far.
+func inflateBeginning(data []byte) (content io.Reader, read func() int64) {
+	in := bytes.NewReader(data)
+	buffered := bufio.NewReaderSize(in, 64<<10)
+	return gzipexact.NewReader(buffered), func() int64 { return int64(len(data) - in.Len() - buffered.Buffered()) }
 }
 
 // try tries pages from all over what there is of a content, which it opens twice.

@@ -1,15 +1,8 @@
 package create
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"io"
-	"strings"
-
-	"golang.org/x/sync/errgroup"
-
-	"airlock/internal/gzipexact"
 )
 
 // worthwhile is to which part of its time with Fast a journey must come down at
@@ -53,36 +46,29 @@ func (c *Contents) Settle(ctx context.Context, o Options) (Options, error) {
 // beginnings tells what the items that no base has decompress to.
 func (c *Contents) beginnings(ctx context.Context, o Options) ([]worth, error) {
 	all := make([]worth, len(c.items))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(4)
-	for i, it := range c.items {
+	err := c.eachItem(ctx, func(ctx context.Context, i int, it item) error {
 		if o.Bases.Has(it.Digest) {
-			continue
-		}
-		group.Go(func() error {
-			data, err := it.begin(ctx, min(it.Size, minSample))
-			if err != nil {
-				return it.explain(err)
-			}
-			all[i] = it.unpacked(data)
 			return nil
-		})
-	}
-	return all, group.Wait()
+		}
+		data, err := it.begin(ctx, min(it.Size, minSample))
+		if err == nil {
+			all[i] = it.unpacked(data)
+		}
+		return err
+	})
+	return all, err
 }
 
 // unpacked tells what an item that begins with data decompresses to, if it is
 // gzip. One that is compressed otherwise takes what it takes.
 func (it item) unpacked(data []byte) worth {
 	switch {
-	case strings.HasSuffix(it.MediaType, "zstd"):
+	case it.isZstd():
 		return worth{packed: it.Size}
-	case !bytes.HasPrefix(data, []byte{0x1f, 0x8b}):
+	case !isGzip(data):
 		return worth{}
 	}
-	in := bytes.NewReader(data)
-	buffered := bufio.NewReaderSize(in, 64<<10)
-	content, _ := io.Copy(io.Discard, gzipexact.NewReader(buffered)) // data is cut
-	read := int64(len(data) - in.Len() - buffered.Buffered())
-	return trial{content: content, tried: content}.worth(it.Size, read)
+	in, read := inflateBeginning(data)
+	content, _ := io.Copy(io.Discard, in) // data is cut
+	return trial{content: content, tried: content}.worth(it.Size, read())
 }

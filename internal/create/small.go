@@ -142,7 +142,7 @@ func (a *apartItem) take(r io.Reader, o Options) error {
 		return err
 	}
 	to := io.MultiWriter(a.spool.w, sum)
-	a.gzip = bytes.Equal(magic, []byte{0x1f, 0x8b})
+	a.gzip = isGzip(magic)
 	if a.gzip && o.Pack == Small {
 		err = a.analyze(to, in)
 	} else {
@@ -206,7 +206,13 @@ func (a *apartItem) pack(out *archive.Writer) error {
 }
 
 // isCompressed says that there is nothing to copy in a blob as it is.
-func (a *apartItem) isCompressed() bool { return a.gzip || strings.HasSuffix(a.MediaType, "zstd") }
+func (a *apartItem) isCompressed() bool { return a.gzip || a.isZstd() }
+
+// isGzip reports whether a blob that begins with data says that it is gzip.
+func isGzip(data []byte) bool { return bytes.HasPrefix(data, []byte{0x1f, 0x8b}) }
+
+// isZstd reports whether the item is said to be zstd.
+func (it item) isZstd() bool { return strings.HasSuffix(it.MediaType, "zstd") }
 
 // inflate returns what the spooled gzip blob decompresses to.
 func (a *apartItem) inflate() (io.Reader, error) {

@@ -92,7 +92,7 @@ func (m *maker) files() {
 
 func (m *maker) docker(ref string) {
 	m.t.Helper()
-	m.engine.Run("build", "-q", "--no-cache", "-t", ref, m.path("files"))
+	m.build(ref, "files")
 	m.engine.Run("push", "-q", ref)
 }
 
@@ -117,7 +117,7 @@ func (m *maker) buildKit(ref string) {
 
 func (m *maker) skopeoCopy(ref string) {
 	m.t.Helper()
-	m.engine.Run("build", "-q", "--no-cache", "-t", ref, m.path("files"))
+	m.build(ref, "files")
 	m.fromEngine(ref)
 }
 

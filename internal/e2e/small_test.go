@@ -182,7 +182,7 @@ func (m *maker) debian(tag string, which which) string {
 	must(m.t, os.RemoveAll(m.path(dir+"/root")))
 	m.write(dir+"/Dockerfile", "FROM scratch\nADD root.tar /\nCMD [\"/bin/true\"]\n")
 	ref := m.registry.Addr + "/small/debian:" + tag
-	m.engine.Run("build", "-q", "--no-cache", "-t", ref, m.path(dir))
+	m.build(ref, dir)
 	m.engine.Run("push", "-q", ref)
 	return ref
 }
@@ -246,9 +246,15 @@ func (m *maker) program(tag, version string) string {
 	m.tool(dir, "go", "install", "-trimpath", "-ldflags=-s -w", "honnef.co/go/tools/cmd/staticcheck@"+version)
 	m.write(dir+"/Dockerfile", "FROM scratch\nCOPY staticcheck /staticcheck\nENTRYPOINT [\"/staticcheck\"]\n")
 	ref := m.registry.Addr + "/small/go:" + tag
-	m.engine.Run("build", "-q", "--no-cache", "-t", ref, m.path(dir))
+	m.build(ref, dir)
 	m.fromEngine(ref)
 	return ref
+}
+
+// build makes an image in the engine of the Dockerfile in a folder.
+func (m *maker) build(ref, dir string) {
+	m.t.Helper()
+	m.engine.Run("build", "-q", "--no-cache", "-t", ref, m.path(dir))
 }
 
 // fromEngine pushes an image of the engine with skopeo.

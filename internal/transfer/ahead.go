@@ -17,10 +17,9 @@ const (
 
 // inOrder gives the bytes [from, to) of src to use, piece by piece in their order,
 // while the next ones are read. A piece is use's until it returns. The first
-// error ends it: use's, or a sourceError. No read goes on when it returns.
-func inOrder(ctx context.Context, src io.ReaderAt, from, to int64, use func(b []byte, off int64) error) error {
+// error ends it, a read's or use's. No read goes on when it returns.
+func inOrder(ctx context.Context, src io.ReaderAt, from, to int64, use func(b []byte) error) error {
 	type block struct {
-		off  int64
 		b    []byte
 		err  error
 		read chan struct{}
@@ -44,10 +43,10 @@ func inOrder(ctx context.Context, src io.ReaderAt, from, to int64, use func(b []
 				if int64(cap(b)) < next-off {
 					b = make([]byte, next-off)
 				}
-				one := &block{off: off, b: b[:next-off], read: make(chan struct{})}
+				one, at := &block{b: b[:next-off], read: make(chan struct{})}, off
 				reads.Go(func() {
 					defer close(one.read)
-					one.err = readWhole(src, one.b, one.off)
+					one.err = readWhole(src, one.b, at)
 				})
 				queue <- one // as long as free
 			}
@@ -57,9 +56,9 @@ func inOrder(ctx context.Context, src io.ReaderAt, from, to int64, use func(b []
 	for one := range queue {
 		<-one.read
 		if one.err != nil {
-			return &sourceError{one.err}
+			return one.err
 		}
-		if err := use(one.b, one.off); err != nil {
+		if err := use(one.b); err != nil {
 			return err
 		}
 		free <- one.b

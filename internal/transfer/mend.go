@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 
 	"airlock/internal/progress"
@@ -59,11 +58,8 @@ func (f *dirFile) mend(ctx context.Context, src File, old *standing, task progre
 			return written, err
 		}
 		part := b[:min(mendStep, src.Size-off)]
-		if n, err := src.Bytes.ReadAt(part, off); n < len(part) {
-			if err == nil || err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return written, &sourceError{err}
+		if _, err := (source{src.Bytes}).ReadAt(part, off); err != nil {
+			return written, err
 		}
 		if !old.holds(part, off) {
 			if err := f.writeAt(part, off); err != nil {

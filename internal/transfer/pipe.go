@@ -184,7 +184,7 @@ func (p *pipe) complete(first int64) int64 {
 
 // pump pushes the bytes [from, to) of src and finishes.
 func (p *pipe) pump(ctx context.Context, src io.ReaderAt, from, to int64) error {
-	return p.finish(inOrder(ctx, src, from, to, func(b []byte, _ int64) error {
+	return p.finish(inOrder(ctx, source{src}, from, to, func(b []byte) error {
 		for len(b) > 0 {
 			piece := p.buffer()
 			n := copy(piece[:p.room()], b)
@@ -195,6 +195,16 @@ func (p *pipe) pump(ctx context.Context, src io.ReaderAt, from, to int64) error 
 		}
 		return nil
 	}))
+}
+
+// source is what is sent. Its errors are sourceErrors, a short read one too.
+type source struct{ io.ReaderAt }
+
+func (s source) ReadAt(b []byte, off int64) (int, error) {
+	if err := readWhole(s.ReaderAt, b, off); err != nil {
+		return 0, &sourceError{err}
+	}
+	return len(b), nil
 }
 
 // sourceError is an error of what is read, not of where it is written.

@@ -136,14 +136,11 @@ func (s *Server) readBack(ctx context.Context, sink progress.Sink, name string) 
 	task := sink.Start(name, info.Size())
 	defer task.Done()
 	h := sha256.New()
-	err = inOrder(ctx, f.(io.ReaderAt), 0, info.Size(), func(b []byte, _ int64) error {
+	err = inOrder(ctx, f.(io.ReaderAt), 0, info.Size(), func(b []byte) error {
 		h.Write(b)
 		task.Add(int64(len(b)))
 		return nil
 	})
-	if read := (*sourceError)(nil); errors.As(err, &read) {
-		err = read.err
-	}
 	if err != nil {
 		return one, err
 	}
@@ -159,7 +156,6 @@ type remoteFile struct {
 	mu     sync.Mutex // held while it is opened or closed
 	parts  []*part    // on connections of their own, as far as they can be made
 	turn   int        // of the next read
-	again  bool       // it was opened before
 	closed bool
 
 	next  int64 // where Read goes on
@@ -237,14 +233,12 @@ func (f *remoteFile) open() (*part, error) {
 // another opens the file once more. The first time that is just after it was
 // looked at; later it may have become another one.
 func (f *remoteFile) another() (*part, error) {
-	open := (*link).read
-	if f.again {
-		open = (*link).readRegular
+	if len(f.parts) == 0 {
+		return f.s.openPart(f.s.ctx, f.name, (*link).read)
 	}
-	p, err := f.s.openPart(f.s.ctx, f.name, open)
-	if err != nil || !f.again {
-		f.again = err == nil
-		return p, err
+	p, err := f.s.openPart(f.s.ctx, f.name, (*link).readRegular)
+	if err != nil {
+		return nil, err
 	}
 	size, err := p.size()
 	if err == nil && size != f.info.Size() {

@@ -284,8 +284,8 @@ func sameBytes(a, b io.ReaderAt, from, to int64) error {
 			}
 			return err
 		}
-		if n, err := b.ReadAt(y, off); n < len(y) {
-			return &sourceError{err}
+		if _, err := (source{b}).ReadAt(y, off); err != nil {
+			return err
 		}
 		if !bytes.Equal(x, y) {
 			return errDiffer

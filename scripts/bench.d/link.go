@@ -63,11 +63,10 @@ func (b *bench) link(ctx context.Context) error {
 	if err := errors.Join(os.MkdirAll(j.file(""), 0o700), j.key(ctx)); err != nil {
 		return err
 	}
-	server, err := startServer(ctx, j.file("sshd"))
+	server, err := b.sshd(ctx)
 	if err != nil {
 		return err
 	}
-	b.atEnd(func() error { server.end(); return nil })
 	if err := server.moveAway(); err != nil {
 		return err
 	}

@@ -24,11 +24,10 @@ func (b *bench) sftp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server, err := startServer(ctx, b.path("sshd"))
+	server, err := b.sshd(ctx)
 	if err != nil {
 		return err
 	}
-	b.atEnd(func() error { server.end(); return nil })
 	if err := b.bySFTP(ctx, server, out, 0.9); err != nil {
 		return err
 	}

@@ -21,6 +21,15 @@ type sshServer struct {
 	line       *proxytest.Proxy // between it and its clients; nil: none
 }
 
+// sshd starts a server that ends with the bench.
+func (b *bench) sshd(ctx context.Context) (*sshServer, error) {
+	s, err := startServer(ctx, b.path("sshd"))
+	if err == nil {
+		b.atEnd(func() error { s.end(); return nil })
+	}
+	return s, err
+}
+
 // startServer starts a server whose keys and configuration lie in dir.
 func startServer(ctx context.Context, dir string) (*sshServer, error) {
 	if err := os.MkdirAll(filepath.Join(dir, ".ssh"), 0o700); err != nil {
