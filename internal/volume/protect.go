@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"airlock/internal/manifest"
 	"airlock/internal/progress"
 )
 
@@ -19,9 +20,9 @@ type Place interface {
 	Open(name string) (io.ReaderAt, error)
 }
 
-// stripesAtOnce bounds the memory that Set.Protect takes: each takes its parity,
-// 10 MiB (16 with spare volumes), and a slice of each block of a run.
-const stripesAtOnce = 3
+// piecesAtOnce bounds the memory that Set.Protect takes: each takes a slice of
+// each block of a run, and three of the parity.
+const piecesAtOnce = 4
 
 // Protect adds parity to volumes that have been written, and completes the set
 // with it. It reads the volumes once more; a block that is read back otherwise
@@ -45,7 +46,7 @@ func (set *Set) Protect(ctx context.Context, layout Layout, p Protection, at Pla
 	}
 	defer run.task.Done()
 	defer run.close()
-	for range min(stripesAtOnce, set.Parity.Stripes) {
+	for range piecesAtOnce {
 		run.columns = append(run.columns, newColumn(run))
 	}
 	return run.run(ctx)
@@ -101,27 +102,23 @@ func (p *protecting) group(ctx context.Context, first stripe) error {
 		}
 		p.files = append(p.files, f)
 	}
-	if err := p.sum(ctx, first, first+stripe(p.stripes.Stripes)); err != nil {
+	if err := p.sum(ctx, first); err != nil {
 		return err
 	}
-	for len(p.files) > 0 {
-		f := p.files[0]
-		p.files = p.files[1:]
-		if err := f.finish(p.set); err != nil {
-			return err
-		}
-	}
-	return nil
+	files := p.files
+	p.files = nil
+	return finishAll(files, p.set)
 }
 
-// sum computes the parity of stripes side by side, and writes it in their order.
-func (p *protecting) sum(ctx context.Context, from, to stripe) error {
-	step := stripe(len(p.columns))
+// sum computes the parity of a group's pieces side by side, and writes it in
+// their order.
+func (p *protecting) sum(ctx context.Context, first stripe) error {
+	pieces, step := int(p.stripes.Stripes)*(manifest.BlockSize/slice), len(p.columns)
 	group, ctx := errgroup.WithContext(ctx)
 	for i, c := range p.columns {
 		group.Go(func() error {
-			for s := from + stripe(i); s < to; s += step {
-				if err := turn(ctx, c.free, c.full, func() error { return c.sum(ctx, s) }); err != nil {
+			for n := i; n < pieces; n += step {
+				if err := turn(ctx, c.free, c.full, func() error { return c.sum(ctx, p.piece(first, n)) }); err != nil {
 					return err
 				}
 			}
@@ -129,8 +126,8 @@ func (p *protecting) sum(ctx context.Context, from, to stripe) error {
 		})
 	}
 	group.Go(func() error {
-		for s := from; s < to; s++ {
-			c := p.columns[(s-from)%step]
+		for n := range pieces {
+			c := p.columns[n%step]
 			if err := turn(ctx, c.full, c.free, func() error { return p.write(c) }); err != nil {
 				return err
 			}
@@ -140,12 +137,22 @@ func (p *protecting) sum(ctx context.Context, from, to stripe) error {
 	return group.Wait()
 }
 
-// write writes a stripe's parity, a block to each file.
+// write writes a piece of parity, a slice to each file. A stripe is compared
+// when it ends.
 func (p *protecting) write(c *column) error {
 	for row, f := range p.files {
-		if err := f.write(c.parity[row]); err != nil {
+		if err := f.add(c.parity[row]); err != nil {
 			return err
 		}
+	}
+	if c.offset+slice < manifest.BlockSize {
+		return nil
+	}
+	if err := p.compare(c.stripe); err != nil {
+		return err
+	}
+	for _, f := range p.files {
+		f.endBlock()
 	}
 	return nil
 }
