@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"golang.org/x/sync/errgroup"
@@ -11,7 +12,9 @@ import (
 	"airlock/internal/progress"
 )
 
-// KeepChecks prepares for Set.Protect. It is called before anything is written.
+// KeepChecks prepares for Set.Protect, which has to follow then: it waits until
+// the last volume is closed, which Close does not. KeepChecks is called before
+// anything is written.
 func (w *Writer) KeepChecks() { w.checks = true }
 
 // Place is where volumes were written and can be read.
@@ -25,9 +28,18 @@ type Place interface {
 const piecesAtOnce = 4
 
 // Protect adds parity to volumes that have been written, and completes the set
-// with it. It reads the volumes once more; a block that is read back otherwise
-// than it was written is an error wrapping ErrDamaged.
+// with it. It reads the volumes once more, while the medium still takes the end of
+// them; a block that is read back otherwise than it was written is an error
+// wrapping ErrDamaged.
 func (set *Set) Protect(ctx context.Context, layout Layout, p Protection, at Place, show progress.Sink) error {
+	err := set.protect(ctx, layout, p, at, show)
+	if closed := set.closing.Wait(); closed != nil {
+		return fmt.Errorf("writing %s: %w", set.Volumes[len(set.Volumes)-1].Name, closed)
+	}
+	return err
+}
+
+func (set *Set) protect(ctx context.Context, layout Layout, p Protection, at Place, show progress.Sink) error {
 	var size int64
 	for _, v := range set.Volumes {
 		size += v.Size

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sync/errgroup"
+
 	"airlock/internal/manifest"
 	"airlock/internal/twosum"
 )
@@ -42,7 +44,8 @@ type Set struct {
 	Blocks  []byte        // blocks.bin
 	Parity  *manifest.Parity
 
-	checks []*check // of each block, for what is read back; see Writer.KeepChecks
+	checks  []*check        // of each block, for what is read back; see Writer.KeepChecks
+	closing *errgroup.Group // the last volume is being made durable; nil: it is
 }
 
 // Writer writes a space as volumes. Hashing and writing run side by side, over
@@ -73,7 +76,9 @@ type Writer struct {
 
 	files  sync.Mutex // held while a file is created or closed: a sink sees one such call at a time
 	parity *parityStream
-	checks bool // are kept, for Set.Protect
+
+	checks  bool           // are kept, for Set.Protect
+	closing errgroup.Group // the volume that has ended is closed in it, if Set.Protect follows
 }
 
 // block is up to BlockSize bytes on their way through the stages.
@@ -283,8 +288,10 @@ func (w *Writer) Close() (*Set, error) {
 		}
 	}
 	if err := w.err(); err != nil {
+		w.closing.Wait()
 		return nil, err
 	}
+	w.set.closing = &w.closing
 	return &w.set, nil
 }
 
@@ -345,6 +352,9 @@ func (w *Writer) writeBlock(b *block) {
 
 func (w *Writer) writeTo(b *block) (err error) {
 	if w.file == nil {
+		if err := w.closing.Wait(); err != nil {
+			return err
+		}
 		if w.file, err = w.createFile(w.layout.Name(b.volume)); err != nil {
 			return err
 		}
@@ -355,11 +365,19 @@ func (w *Writer) writeTo(b *block) (err error) {
 	if b.ends {
 		file := w.file
 		w.file = nil
-		w.files.Lock()
-		defer w.files.Unlock()
-		return file.Close()
+		if w.checks {
+			w.closing.Go(func() error { return w.closeFile(file) })
+			return nil
+		}
+		return w.closeFile(file)
 	}
 	return nil
+}
+
+func (w *Writer) closeFile(f io.Closer) error {
+	w.files.Lock()
+	defer w.files.Unlock()
+	return f.Close()
 }
 
 func (w *Writer) createFile(name string) (io.WriteCloser, error) {
