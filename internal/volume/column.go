@@ -88,7 +88,7 @@ func (p *protecting) compare(s stripe) error {
 		var data [][]byte
 		for row := first; row < min(first+p.code.run, p.code.data); row++ {
 			if row < len(numbers) {
-				data = append(data, p.set.checks[numbers[row]][:])
+				data = append(data, p.checks[numbers[row]][:])
 			} else {
 				data = append(data, none[:])
 			}
@@ -114,7 +114,7 @@ func (p *protecting) blame(numbers []int64) error {
 		if err := p.read(number, 0, data); err != nil {
 			return err
 		}
-		if *checkOf(data) != *p.set.checks[number] {
+		if *checkOf(data) != *p.checks[number] {
 			return fmt.Errorf("%w: %s is read back otherwise than it was written", ErrDamaged, p.named(number))
 		}
 	}
@@ -143,22 +143,18 @@ func (c *column) add(numbers []int64, first int) error {
 func (p *protecting) read(number, at int64, data []byte) error {
 	v, off := p.place(number)
 	if n, err := p.volumes[v].ReadAt(data, off+at); n < len(data) {
-		return fmt.Errorf("reading back %s: %w", p.set.Volumes[v].Name, err)
+		return fmt.Errorf("reading back %s: %w", p.layout.Name(v), err)
 	}
 	return nil
 }
 
 // place returns which volume has a block of the space, and where.
 func (p *protecting) place(number int64) (v int, off int64) {
-	per := p.set.Volumes[0].Size // every volume but the last has it
-	if len(p.volumes) == 1 {
-		per = p.size
-	}
 	off = number * manifest.BlockSize
-	return int(off / per), off % per
+	return int(off / p.layout.Size), off % p.layout.Size
 }
 
 func (p *protecting) named(number int64) string {
 	v, off := p.place(number)
-	return fmt.Sprintf("block %d of volume %s", off/manifest.BlockSize, p.set.Volumes[v].Name)
+	return fmt.Sprintf("block %d of volume %s", off/manifest.BlockSize, p.layout.Name(v))
 }

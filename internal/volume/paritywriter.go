@@ -264,10 +264,6 @@ func (s *parityStream) finish(set *Set) error {
 	if s.failed != nil {
 		return s.failed
 	}
-	set.Parity = s.plan
-	set.Blocks = append(set.Blocks, s.set.Blocks...)
-	for name, sum := range s.set.Sums {
-		set.Sums[name] = sum
-	}
+	set.addParity(&s.set)
 	return nil
 }

@@ -17,7 +17,8 @@ import (
 // anything is written.
 func (w *Writer) KeepChecks() { w.checks = true }
 
-// Place is where volumes were written and can be read.
+// Place is where volumes are written and can be read, while they are written
+// too. Its methods may be called by several goroutines.
 type Place interface {
 	Create(name string) (io.WriteCloser, error)
 	Open(name string) (io.ReaderAt, error)
@@ -48,28 +49,28 @@ func (set *Set) protect(ctx context.Context, layout Layout, p Protection, at Pla
 		return errors.New("parity needs the checks of what was written, which were not kept")
 	}
 	set.Parity = p.planBehind(BlocksPer(size), layout)
-	coder, err := newCode(set.Parity, longRun)
-	if err != nil {
-		return err
-	}
-	run := &protecting{
-		set: set, layout: layout, at: at, size: size, code: coder,
-		stripes: stripes{Parity: set.Parity, blocks: BlocksPer(size)}, task: show.Start("parity", size),
-	}
+	run := &protecting{checks: set.checks, size: size, task: show.Start("parity", size)}
 	defer run.task.Done()
 	defer run.close()
-	for range piecesAtOnce {
-		run.columns = append(run.columns, newColumn(run))
+	if err := run.prepare(set, layout, at); err != nil {
+		return err
 	}
-	return run.run(ctx)
+	run.stripes.blocks = BlocksPer(size)
+	for first := stripe(0); first < run.stripes.count(); first += stripe(run.stripes.Stripes) {
+		if err := run.group(ctx, first); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// protecting is one call of Protect.
+// protecting computes the parity of one group after the other.
 type protecting struct {
-	set     *Set
+	set     *Set // to which parity is added
 	layout  Layout
 	at      Place
-	size    int64 // bytes of the space
+	size    int64    // bytes of the space, as far as it can be read
+	checks  []*check // of its blocks
 	code    *code
 	stripes stripes
 	columns []*column
@@ -78,18 +79,25 @@ type protecting struct {
 	files   []*parityFile // of the group: one for every row
 }
 
-func (p *protecting) run(ctx context.Context) error {
-	for _, v := range p.set.Volumes {
-		r, err := p.at.Open(v.Name)
+func (p *protecting) prepare(set *Set, layout Layout, at Place) (err error) {
+	p.set, p.layout, p.at, p.stripes.Parity = set, layout, at, set.Parity
+	if p.code, err = newCode(set.Parity, longRun); err != nil {
+		return err
+	}
+	for range piecesAtOnce {
+		p.columns = append(p.columns, newColumn(p))
+	}
+	return nil
+}
+
+// open opens the volumes that have something of the space, as far as it goes.
+func (p *protecting) open() error {
+	for int64(len(p.volumes))*p.layout.Size < p.size {
+		r, err := p.at.Open(p.layout.Name(len(p.volumes)))
 		if err != nil {
 			return err
 		}
 		p.volumes = append(p.volumes, r)
-	}
-	for first := stripe(0); first < p.stripes.count(); first += stripe(p.stripes.Stripes) {
-		if err := p.group(ctx, first); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -107,6 +115,9 @@ func (p *protecting) close() {
 
 // group writes a group's parity: a file for each row, all at once.
 func (p *protecting) group(ctx context.Context, first stripe) error {
+	if err := p.open(); err != nil {
+		return err
+	}
 	for range p.stripes.Parity.Blocks {
 		f, err := createParity(p.layout.parityName(len(p.set.Parity.Files)+len(p.files)), p.at.Create)
 		if err != nil {

@@ -70,15 +70,17 @@ type Writer struct {
 	readers []io.ReaderAt                          // by volume; ReadAt's
 
 	mu      sync.Mutex // guards offset and fill where ReadAt looks, and the following
-	wrote   sync.Cond  // written or failed has changed
+	wrote   sync.Cond  // one of the following has changed, or set.checks
 	written int64      // bytes that the volumes' files have taken
+	ended   bool       // and will take
 	failed  error
 
 	files  sync.Mutex // held while a file is created or closed: a sink sees one such call at a time
 	parity *parityStream
 
-	checks  bool           // are kept, for Set.Protect
-	closing errgroup.Group // the volume that has ended is closed in it, if Set.Protect follows
+	follower *follower
+	checks   bool           // are kept, for Set.Protect and Follow
+	closing  errgroup.Group // the volume that has ended is closed in it, if Set.Protect follows
 }
 
 // block is up to BlockSize bytes on their way through the stages.
@@ -282,6 +284,10 @@ func (w *Writer) Close() (*Set, error) {
 	if w.parity != nil {
 		w.fail(w.parity.finish(&w.set))
 	}
+	if w.follower != nil {
+		w.fail(w.follower.finish(&w.set))
+		w.fail(w.closing.Wait())
+	}
 	for _, r := range w.readers {
 		if c, ok := r.(io.Closer); ok {
 			c.Close()
@@ -310,9 +316,7 @@ func (w *Writer) hashBlock(b *block) {
 	w.hashed.Store(max(w.hashed.Load(), b.end))
 	if len(b.data) > 0 {
 		w.set.Blocks = append(w.set.Blocks, sum[:]...)
-		if w.checks {
-			w.set.checks = append(w.set.checks, b.check.check())
-		}
+		w.keep(b)
 	}
 	if b.volume == len(w.set.Volumes) {
 		w.set.Volumes = append(w.set.Volumes, manifest.Volume{Name: w.layout.Name(b.volume)})
@@ -323,6 +327,18 @@ func (w *Writer) hashBlock(b *block) {
 		w.set.Sums[v.Name] = manifest.Digest(w.sum.Sum())
 		w.sum = new(twosum.Hash)
 	}
+}
+
+// keep keeps a block's check, if checks are kept.
+func (w *Writer) keep(b *block) {
+	if !w.checks {
+		return
+	}
+	c := b.check.check()
+	w.mu.Lock()
+	w.set.checks = append(w.set.checks, c)
+	w.mu.Unlock()
+	w.wrote.Broadcast()
 }
 
 // hash returns a block's hash and adds it to the volume's, and to what has a sum.
