@@ -148,15 +148,18 @@ func (o outcome) short() string {
 }
 
 // do runs a command to its end.
-func do(name string, args ...string) outcome {
-	cmd, out, stop := command(name, args...)
+func do(name string, args ...string) outcome { return doFor(commandMax, name, args...) }
+
+// doFor is do for at most so long.
+func doFor(limit time.Duration, name string, args ...string) outcome {
+	cmd, out, stop := command(limit, name, args...)
 	defer stop()
 	err := cmd.Run()
 	return ended(cmd, out, err)
 }
 
-func command(name string, args ...string) (*exec.Cmd, *bytes.Buffer, func()) {
-	ctx, cancel := context.WithTimeout(context.Background(), commandMax)
+func command(limit time.Duration, name string, args ...string) (*exec.Cmd, *bytes.Buffer, func()) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	cmd := exec.CommandContext(ctx, "/bin/"+name, args...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -36,7 +36,7 @@ var machines = []machine{
 		// Emulated: KVM is not everywhere.
 		name: "qemu", fs: []string{"vfat", "exfat"}, nodes: "/dev/vda", command: qemuCommand, hot: true,
 		modules: []string{"virtio_pci", "virtio_blk", "xhci-pci", "usb-storage", "crct10dif_generic", "crc64_rocksoft_generic", "sd_mod",
-			"nls_ascii", "nls_cp437", "nls_iso8859-1", "nls_utf8", "vfat", "exfat", "dm-flakey", "dm-log-writes"},
+			"nls_ascii", "nls_cp437", "nls_iso8859-1", "nls_utf8", "vfat", "exfat", "crc32c_generic", "ext4", "dm-flakey", "dm-log-writes"},
 	},
 }
 
@@ -49,6 +49,13 @@ func (h *host) run(ctx context.Context, m machine) error {
 	disks, err := h.disks(m)
 	if err != nil {
 		return err
+	}
+	if h.large && m.hot {
+		large, err := h.largeDisks(ctx)
+		if err != nil {
+			return err
+		}
+		disks = append(disks, large...)
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.limit)
 	defer cancel()
@@ -130,8 +137,8 @@ func (h *host) options(m machine, disks int) string {
 	for i := range disks {
 		nodes = append(nodes, m.nodes[:len(m.nodes)-1]+string(m.nodes[len(m.nodes)-1]+byte(i)))
 	}
-	s := fmt.Sprintf("airlock.fs=%s airlock.disks=%s airlock.points=%d airlock.seed=%d airlock.brief=%t airlock.run=%s",
-		strings.Join(m.fs, ","), strings.Join(nodes, ","), h.points, h.seed, h.brief, strings.ReplaceAll(h.only, " ", "_"))
+	s := fmt.Sprintf("airlock.fs=%s airlock.disks=%s airlock.points=%d airlock.seed=%d airlock.brief=%t airlock.large=%t airlock.run=%s",
+		strings.Join(m.fs, ","), strings.Join(nodes, ","), h.points, h.seed, h.brief, h.large && m.hot, strings.ReplaceAll(h.only, " ", "_"))
 	if m.hot {
 		s += " airlock.stick=/dev/sda"
 	}

@@ -40,6 +40,7 @@ type host struct {
 	seed   int64
 	limit  time.Duration // of each machine
 	brief  bool
+	large  bool
 	only   string // part of the names of the scenarios to run
 	show   bool
 
@@ -58,6 +59,7 @@ func run(ctx context.Context, args []string) (err error) {
 	flags.StringVar(&h.bin, "bin", "bin", "`folder` of bundle and unbundle")
 	flags.StringVar(&only, "machines", "uml,qemu", "`kinds` to start")
 	flags.BoolVar(&h.brief, "brief", false, "leave out scenarios that others nearly cover")
+	flags.BoolVar(&h.large, "large", false, "in QEMU, also send a bundle of more than 4 GiB to FAT32; takes 15 GB of room here, and with emulation more than 25 minutes: see -limit")
 	flags.StringVar(&h.only, "run", "", "run scenarios with this `text` in their names only")
 	flags.BoolVar(&h.show, "v", false, "show what the machines print")
 	if err := flags.Parse(args); err != nil {

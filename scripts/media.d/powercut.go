@@ -237,7 +237,7 @@ func (g *guest) unplug() (string, error) {
 	}
 	big := []string{"create", bigRef(), "-o", usb, "--key", "/src/key", "--as", "ana", "--quiet",
 		"--created", "2026-01-02T03:04:05Z", "--volume-size", "2MiB", "--parity", "0"}
-	cmd, out, stop := command("bundle", big...)
+	cmd, out, stop := command(commandMax, "bundle", big...)
 	defer stop()
 	if err := cmd.Start(); err != nil {
 		return "", err

@@ -42,6 +42,7 @@ func (g *guest) scenarios() error {
 			{"power cut in send, writes reordered", func() (string, error) { return g.cuts(sending, true) }, ""},
 			{"power cut in sign", g.cutSign, "vfat"},
 			{"unplugged", g.unplug, "vfat exfat"},
+			{"more than 4 GiB", g.large, ""},
 		} {
 			if g.options["brief"] == "true" && !slices.Contains(strings.Fields(s.brief), fs) {
 				continue
