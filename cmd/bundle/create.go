@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"airlock/internal/aside"
 	"airlock/internal/cli"
 	"airlock/internal/commands"
 	"airlock/internal/create"
@@ -32,8 +32,7 @@ type creation struct {
 	sftp       commands.SFTP
 	output     commands.Output
 
-	aside   string                                             // where it is packed before it is sent to out; "": it is not
-	held    *os.File                                           // the lock on aside
+	aside   *aside.Folder                                      // where it is packed before it is sent to out; nil: it is not
 	several func(out string, volumes []manifest.Volume) string // how it travels further
 }
 

@@ -75,7 +75,7 @@ func checkOthers(out, stem string) error {
 
 func (c *creation) openTarget(cmd *cobra.Command, env *cli.Env, size int64) (*target, error) {
 	out := c.out
-	if c.aside != "" {
+	if c.aside != nil {
 		return c.asideTarget(cmd, env, size)
 	}
 	if out == "-" {
