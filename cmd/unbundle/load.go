@@ -116,7 +116,7 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
 		return cli.Hint(err, "if that is meant, run the same command with --retag")
 	}
 	if err != nil {
-		return files.Explain(err, "load")
+		return files.Explain(commands.BaseHint(err), "load")
 	}
 	commands.NoteRepairs(env, blobs.Space(), paths[0])
 	return l.tell(cmd, env, result, blobs)
