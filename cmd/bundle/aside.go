@@ -29,10 +29,10 @@ func (c *creation) setAside(env *cli.Env, o create.Options) (err error) {
 	if o.Plain() || c.out != "-" && !commands.IsURL(c.out) {
 		return nil
 	}
-	for _, path := range aside.RemoveAbandoned(spoolFor(c.out)) {
+	for _, path := range aside.RemoveAbandoned(c.from.spool) {
 		c.note(env, fmt.Sprintf("%s is removed: a create that was killed has left it", path))
 	}
-	c.aside, err = aside.Make(spoolFor(c.out))
+	c.aside, err = aside.Make(c.from.spool)
 	return err
 }
 

@@ -27,7 +27,10 @@ func (c *creation) runEstimate(cmd *cobra.Command, env *cli.Env, args []string) 
 		return err
 	}
 	defer closeBases()
-	c.from.spool, c.from.quiet = spoolFor(c.out), c.output.Quiet
+	if err := c.from.setSpool(c.out); err != nil {
+		return err
+	}
+	c.from.quiet = c.output.Quiet
 	if err := c.from.open(cmd, base); err != nil {
 		return err
 	}

@@ -102,7 +102,9 @@ func lockImages(cmd *cobra.Command, images []string, from *places) error {
 // resolve pins every image, and names one that is asked for by its file alone as
 // the file does. Paths are taken from base.
 func resolve(cmd *cobra.Command, refs []release.Ref, from *places, base string) error {
-	from.spool = "."
+	if err := from.setSpool("-"); err != nil {
+		return err
+	}
 	if err := from.open(cmd, base); err != nil {
 		return err
 	}

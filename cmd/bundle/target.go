@@ -105,6 +105,19 @@ func checkSpace(out string, size int64) error {
 	return nil
 }
 
+// checkSpool refuses a folder that has not the space for what is kept aside in it.
+func checkSpool(dir string, size int64) error {
+	free, err := transfer.FreeSpace(dir)
+	if err != nil {
+		return err
+	}
+	if free < size {
+		return cli.Hint(fmt.Errorf("%q has %s free, and packing keeps up to %s aside there for a while", dir, cli.Bytes(free), cli.Bytes(size)),
+			"make room, or name another folder for that: --spool DIR")
+	}
+	return nil
+}
+
 // toStandardOutput is the farewell of what was streamed.
 const toStandardOutput = "written to standard output"
 
