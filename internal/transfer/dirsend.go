@@ -81,8 +81,8 @@ func (f *dirFile) firm() bool { return true }
 func (f *dirFile) pipeTo() pipeTo {
 	kicked := int64(-1) // what is before it was given to write-back
 	return pipeTo{
-		// One writer: FAT fills what lies before a byte with zeros first.
-		packet: 1 << 20, workers: 1, window: resend / 2,
+		// In order: FAT fills what lies before a byte with zeros first.
+		packet: 1 << 20, window: resend / 2,
 		write: func(b []byte, off int64) error {
 			if kicked < 0 {
 				kicked = off
