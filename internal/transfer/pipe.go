@@ -32,11 +32,11 @@ type pipe struct {
 type pipeTo struct {
 	packet  int
 	workers int // that write side by side; 0: whoever pushes writes, in order
-	window          int64
-	write           func(b []byte, off int64) error
-	sync            func() error
-	durable         func(upTo int64) error // called in order, from one goroutine
-	rate            *bucket
+	window  int64
+	write   func(b []byte, off int64) error
+	sync    func() error
+	durable func(upTo int64) error // called in order, from one goroutine
+	rate    *bucket
 }
 
 type piece struct {
