@@ -35,6 +35,7 @@ type pipeTo struct {
 	window  int64
 	write   func(b []byte, off int64) error
 	sync    func() error
+	last    func() error           // in the place of the last sync, when all was written; nil: sync
 	durable func(upTo int64) error // called in order, from one goroutine
 	rate    *bucket
 }
@@ -157,8 +158,12 @@ func (p *pipe) syncer() {
 			p.news.Wait()
 			continue
 		}
+		sync := p.sync
+		if upTo == p.end && p.last != nil {
+			sync = p.last
+		}
 		p.mu.Unlock()
-		err := p.sync()
+		err := sync()
 		if err == nil {
 			err = p.durable(upTo)
 		}
