@@ -243,6 +243,7 @@ func (f *remoteFile) open() (*part, error) {
 // looked at; later it may have become another one.
 func (f *remoteFile) another() (*part, error) {
 	if len(f.parts) == 0 {
+		f.s.warm(f.info.Size())
 		return f.s.openPart(f.s.ctx, f.name, f.s.take, (*link).read)
 	}
 	p, err := f.s.openPart(f.s.ctx, f.name, f.s.spread, (*link).readRegular)

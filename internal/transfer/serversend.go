@@ -52,6 +52,7 @@ func (s *Server) unfinished(ctx context.Context, aside string, size int64) (slow
 		return nil, err
 	}
 	p.fresh = fresh
+	s.warm(size)
 	if !s.isWide(size) {
 		return p, nil
 	}

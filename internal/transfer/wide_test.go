@@ -84,3 +84,27 @@ func carry(t *testing.T, p *proxytest.Proxy, bytes func(*proxytest.Conn) int64, 
 		}
 	}
 }
+
+// TestMore holds that files which travel over one connection each get a second one,
+// but not small ones.
+func TestMore(t *testing.T) {
+	server := realtest.SSHD(t)
+	for name, size := range map[string]int{"small": 1 << 20, "larger": 5 << 20} {
+		p := proxytest.New(t, server.Addr)
+		s := dial(t, server, name, through(t, server, p.Addr))
+		if err := (transfer.Sender{}).Send(t.Context(), s, transfertest.File("x.vol", transfertest.Noise(1, size))); err != nil {
+			t.Fatal(err)
+		}
+		if name == "small" {
+			if n := len(p.Carried()); n != 1 {
+				t.Errorf("%d connections for a small file", n)
+			}
+			continue
+		}
+		for end := time.Now().Add(time.Minute); len(p.Carried()) < 2; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("no second connection for a larger file")
+			}
+		}
+	}
+}
