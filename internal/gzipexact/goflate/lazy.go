@@ -14,7 +14,7 @@ import (
 // ones, or the first of a length it calls nice. It enters every position. So
 // the outcome of a search depends only on the content before it, and the
 // candidates that could win can be found without visiting the others: a match
-// of eight bytes is in the chain of equal hashes of eight bytes. What must
+// of n bytes is in the chain of equal hashes of any five bytes of it. What must
 // still be known is whether the original would have come as far as that
 // candidate: every position carries its rank in its four-byte chain, and the
 // difference of two ranks is the number of steps between them.
@@ -33,7 +33,7 @@ const (
 	// enterAhead is how far chains run ahead of the search.
 	enterAhead = 8 << 10
 	// searchAhead is how far in front of it a search looks at chains.
-	searchAhead = deflate.MaxMatch - 7
+	searchAhead = deflate.MaxMatch - 5
 )
 
 type lazyParams struct {
