@@ -2,6 +2,8 @@ package goflate
 
 import (
 	"math/bits"
+
+	"airlock/internal/gzipexact/deflate"
 )
 
 const (
@@ -38,6 +40,9 @@ type chains struct {
 	// How far before a position the next one of its chain is.
 	link4, link5 [period]uint16
 	rank         [period]uint16
+
+	// A bit for each position: that its links leave a match possible.
+	some [period / 64]uint64
 }
 
 // hash4 is the hash by which the original finds candidates.
@@ -73,6 +78,7 @@ func (c *chains) enterEach(buf *content, origin uint32, from, to int) {
 		c.link5[at] = uint16(min(far-*h5, none))
 		*h5 = far
 		c.enter4(uint32(v), far)
+		c.note(at)
 	}
 }
 
@@ -84,6 +90,29 @@ func (c *chains) enter4(v, far uint32) {
 	*h = old&^nearMask + 1<<rankShift + far&nearMask
 	c.link4[at] = uint16(min((far-old)&nearMask, none))
 	c.rank[at] = uint16(old >> rankShift)
+}
+
+// note notes whether the links of a position leave a match possible: most often
+// not. One of four bytes must be near.
+func (c *chains) note(at uint16) {
+	bit := uint64(1) << (at & 63)
+	c.some[at>>6] |= bit
+	if d4, d5 := c.link4[at], c.link5[at]; d4 > nearEnough && max(d4, d5) > deflate.Window {
+		c.some[at>>6] &^= bit
+	}
+}
+
+// chance returns the first position from pos on, below to, that may have a
+// match, or else to.
+func (c *chains) chance(pos, to int) int {
+	for pos < to {
+		at := uint16(pos)
+		if w := c.some[at>>6] >> (at & 63); w != 0 {
+			return min(pos+bits.TrailingZeros64(w), to)
+		}
+		pos = pos&^63 + 64
+	}
+	return to
 }
 
 // steps returns how many steps in the chain of four bytes lead from one

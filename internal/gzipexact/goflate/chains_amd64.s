@@ -54,6 +54,8 @@ TEXT ·enterUnits(SB), NOSPLIT, $64-40
 	FILL(const_none, X6, Y6)
 	FILL(const_nearMask, X7, Y7)
 	FILL(8, X9, Y9)
+	FILL(const_nearEnough, X10, Y10)
+	FILL(const_slideBy, X11, Y11)
 
 	// The places of eight.
 	VMOVD        R8, X5
@@ -92,6 +94,17 @@ unit:
 	VPSRLD       $const_rankShift, Y0, Y0
 	VPMINUD      Y6, Y1, Y1
 	VPMINUD      Y6, Y2, Y2
+
+	// Where neither leaves a match possible, as note finds.
+	VPCMPGTD  Y10, Y2, Y3
+	VPMAXUD   Y1, Y2, Y4
+	VPCMPGTD  Y11, Y4, Y4
+	VPAND     Y4, Y3, Y3
+	VMOVMSKPS Y3, AX
+	NOTL      AX
+	MOVQ      R11, BX
+	SHRQ      $3, BX
+	MOVB      AX, chains_some(DI)(BX*1)
 
 	// Two kinds are packed together; that leaves their halves crossed.
 	VPACKUSDW    Y1, Y2, Y1

@@ -100,16 +100,17 @@ func (z *lazy) parse() {
 // parseTo makes tokens by searches at positions below stop.
 func (z *lazy) parseTo(stop int) {
 	pos, length, dist := z.pos, z.length, z.dist
-	buf, tokens, n := z.buf, (*[blockTokens]deflate.Token)(z.tokens[:blockTokens]), len(z.tokens)
+	buf, tokens, n := z.buf, (*[blockTokens + tokensPad]deflate.Token)(z.tokens[:blockTokens+tokensPad]), len(z.tokens)
 	for pos < stop {
 		if n == blockTokens {
 			n = z.flushTokens(n, pos)
 		}
 		if length < 4 {
-			for to := min(stop, pos+blockTokens-n); pos < to && z.nothingAt(pos); pos++ {
-				tokens[n&(blockTokens-1)] = deflate.Literal(buf[pos&(bufSize-1)])
-				n++
+			to := z.chance(pos, min(stop, pos+blockTokens-n))
+			for literals(tokens, n, buf, pos); pos < to-tokensPad; literals(tokens, n, buf, pos) {
+				pos, n = pos+tokensPad, n+tokensPad
 			}
+			pos, n = to, n+to-pos
 			if pos == stop || n == blockTokens {
 				continue
 			}
@@ -141,6 +142,15 @@ func (z *lazy) parseTo(stop int) {
 		}
 	}
 	z.pos, z.length, z.dist, z.tokens = pos, length, dist, z.tokens[:n]
+}
+
+// literals makes tokens of the tokensPad bytes at pos, whether they are all
+// needed or not: the processor cannot guess how many are.
+func literals(tokens *[blockTokens + tokensPad]deflate.Token, n int, buf *content, pos int) {
+	i, j := n&(blockTokens-1), pos&(bufSize-1)
+	to, b := tokens[i:i+8], buf[j:j+8]
+	to[0], to[1], to[2], to[3] = deflate.Literal(b[0]), deflate.Literal(b[1]), deflate.Literal(b[2]), deflate.Literal(b[3])
+	to[4], to[5], to[6], to[7] = deflate.Literal(b[4]), deflate.Literal(b[5]), deflate.Literal(b[6]), deflate.Literal(b[7])
 }
 
 // flushTokens writes n tokens as a block whose content ends at pos, and returns

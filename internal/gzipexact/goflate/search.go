@@ -35,13 +35,6 @@ func (b *content) matchFrom(x uint64, s, t int) int {
 	return b.matchLen(s, t)
 }
 
-// nothingAt reports whether neither of the chains that start at pos leads to a
-// match that counts; most searches end here.
-func (z *lazy) nothingAt(pos int) bool {
-	d4, d5 := z.link4[uint16(pos)], z.link5[uint16(pos)]
-	return d4 > nearEnough && max(d4, d5) > deflate.Window
-}
-
 // search returns the length and the distance of the match that the original
 // finds at pos, or 3.
 func (z *lazy) search(pos int) (length, dist int) {
