@@ -201,7 +201,7 @@ func (w *writing) volumes(ctx context.Context, layout volume.Layout) (*volume.Se
 	if err != nil {
 		return nil, err
 	}
-	if err = w.protect(space); err == nil {
+	if err = w.protect(ctx, space); err == nil {
 		err = w.space(ctx, space)
 	}
 	set, closeErr := space.Close()
