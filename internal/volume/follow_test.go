@@ -95,8 +95,10 @@ func numbers(from, to int64) (all []int64) {
 func TestFollowErrors(t *testing.T) {
 	for _, kind := range []string{".vol", ".par"} {
 		for _, step := range []string{"create", "write", "close"} {
-			if _, err := followed(t.Context(), folder{t.TempDir(), step, kind}, pattern(17*block)); !errors.Is(err, errFull) {
-				t.Errorf("%s, %s: %v", kind, step, err)
+			for _, blocks := range []int64{3, 17} { // of one volume, and of several
+				if _, err := followed(t.Context(), folder{t.TempDir(), step, kind}, pattern(blocks*block)); !errors.Is(err, errFull) {
+					t.Errorf("%s of %s, %d blocks: %v", step, kind, blocks, err)
+				}
 			}
 		}
 	}
