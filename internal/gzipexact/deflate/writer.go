@@ -138,6 +138,36 @@ func (c *tokenCode) bits(t Token) (v uint64, n uint) {
 func (w *Writer) Tokens(tokens []Token, lit, dist *Code) {
 	var c tokenCode
 	c.set(lit, dist)
+	if hasSendPairs {
+		tokens = w.pairs(tokens, &c)
+	} else {
+		tokens = w.upToTwo(tokens, &c)
+	}
+	if len(tokens) > 0 {
+		w.Bits(c.bits(tokens[0]))
+	}
+}
+
+// pairSize is how many bytes a pair of tokens takes at most.
+const pairSize = 12
+
+// pairs sends an even number of tokens and returns what is left: one or none.
+func (w *Writer) pairs(tokens []Token, c *tokenCode) []Token {
+	for len(tokens) > 1 {
+		n := min(len(tokens)/2, (outSize-w.len)/pairSize)
+		if n == 0 {
+			w.drain()
+			continue
+		}
+		acc, left, wrote := sendPairs(c, &tokens[0], n, &w.out[w.len], w.acc, w.n)
+		w.acc, w.n, w.len = acc, left, w.len+wrote
+		tokens = tokens[2*n:]
+	}
+	return tokens
+}
+
+// upToTwo sends all tokens but the last one or none, which it returns.
+func (w *Writer) upToTwo(tokens []Token, c *tokenCode) []Token {
 	acc, n, at := w.acc, w.n, w.len
 	for len(tokens) > 1 {
 		v, k := c.bits(tokens[0])
@@ -164,9 +194,7 @@ func (w *Writer) Tokens(tokens []Token, lit, dist *Code) {
 		}
 	}
 	w.acc, w.n, w.len = acc, n, at
-	if len(tokens) > 0 {
-		w.Bits(c.bits(tokens[0]))
-	}
+	return tokens
 }
 
 // Histogram counts the symbols of tokens into lit and dist, which must be zero.
