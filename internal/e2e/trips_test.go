@@ -15,8 +15,8 @@ import (
 )
 
 // TestRoundTrips counts how often the commands wait for a server far away when
-// the bundle is so small that its bytes take no time: about nine times to log
-// in, and a few times for what it promises.
+// the bundle is so small that its bytes take no time: to log in, and for each
+// thing that has to be known or durable before the next is done.
 func TestRoundTrips(t *testing.T) {
 	origin, d, server := newOrigin(t, 3, 1<<20), newDesk(t), realtest.SSHD(t)
 	proxy := proxytest.New(t, server.Addr)
