@@ -206,12 +206,22 @@ func (x *Index) put(hash, address uint64) {
 // halve doubles the distance between samples.
 func (x *Index) halve() {
 	x.level++
-	x.count = 0
 	skip := uint64(1)<<x.level - 1
+	x.keep(func(e uint64) bool { return e>>addressBits&skip == 0 })
+}
+
+// forget drops the windows that begin at from or behind.
+func (x *Index) forget(from int64) {
+	x.keep(func(e uint64) bool { return int64(e&addressMask) < from+windowSize })
+}
+
+// keep drops all entries but some.
+func (x *Index) keep(some func(entry uint64) bool) {
+	x.count = 0
 	for n := 0; n < len(x.table); n += bucketSize {
 		bucket, kept := x.table[n:n+bucketSize], 0
 		for _, e := range bucket {
-			if e != 0 && e>>addressBits&skip == 0 {
+			if e != 0 && some(e) {
 				bucket[kept] = e
 				kept++
 			}
