@@ -59,7 +59,7 @@ func TestSamplesDependOnBytesAlone(t *testing.T) {
 
 func TestIndexKeepsOldestAndNewest(t *testing.T) {
 	x := NewIndex(0)
-	page := noise(source(12), 10_000)
+	page := noise(source(14), 10_000)
 	for n := range int64(10) {
 		x.Add(n*PageSize, page)
 	}
