@@ -81,6 +81,9 @@ var bans = map[string]map[string]string{
 		"./internal/create": "the isolated side makes no bundles", "./internal/release": "the isolated side wishes for nothing",
 		"./internal/catalogue": "the isolated side makes no bundles",
 	},
+	"./internal/aside": merge(knowsNoImages, knowsNoCompression, map[string]string{
+		"./internal/manifest": "what goes on is opaque bytes",
+	}),
 	"./internal/progress": {"./internal": "everybody reports progress", "os": "how it looks is the sink's affair"},
 	"./internal/tarfs":    {"./internal": "a tar file is not a bundle"},
 }

@@ -8,11 +8,11 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"airlock/internal/aside"
 	"airlock/internal/cli"
 	"airlock/internal/commands"
 	"airlock/internal/create"
@@ -29,29 +29,28 @@ func (c *creation) setAside(env *cli.Env, o create.Options) (err error) {
 	if o.Plain() || c.out != "-" && !commands.IsURL(c.out) {
 		return nil
 	}
-	for _, path := range removeAbandoned(spoolFor(c.out)) {
+	for _, path := range aside.RemoveAbandoned(c.from.spool) {
 		c.note(env, fmt.Sprintf("%s is removed: a create that was killed has left it", path))
 	}
-	c.aside, c.held, err = makeAside(spoolFor(c.out))
+	c.aside, err = aside.Make(c.from.spool)
 	return err
 }
 
 // unsetAside has the bundle go straight to where it is to be, if it was settled
 // that nothing will be read back.
 func (c *creation) unsetAside(o *create.Options) error {
-	if c.aside == "" || !o.Plain() {
+	if c.aside == nil || !o.Plain() {
 		return nil
 	}
-	defer c.held.Close()
-	err := os.RemoveAll(c.aside)
-	c.aside = ""
+	err := c.aside.Remove()
+	c.aside = nil
 	return errors.Join(err, c.shape(o))
 }
 
 // at is where the bundle is written at first.
 func (c *creation) at() string {
-	if c.aside != "" {
-		return c.aside
+	if c.aside != nil {
+		return c.aside.Path
 	}
 	return c.out
 }
@@ -59,29 +58,24 @@ func (c *creation) at() string {
 // clear removes what was set aside, unless all of it is there and has not got
 // further. Then it gets another name, so that nobody removes it.
 func (c *creation) clear(ctx context.Context, err error) error {
-	if c.aside == "" {
+	if c.aside == nil {
 		return err
 	}
-	defer c.held.Close()
-	if _, serr := os.Stat(filepath.Join(c.aside, manifest.SumsName)); err == nil || serr != nil || ctx.Err() != nil {
-		return errors.Join(err, os.RemoveAll(c.aside))
+	if _, serr := os.Stat(filepath.Join(c.aside.Path, manifest.SumsName)); err == nil || serr != nil || ctx.Err() != nil {
+		return errors.Join(err, c.aside.Remove())
 	}
-	kept := filepath.Join(filepath.Dir(c.aside), "airlock-packed-"+strings.TrimPrefix(filepath.Base(c.aside), asidePrefix))
-	if rerr := os.Rename(c.aside, kept); rerr != nil {
-		kept = c.aside
-	}
-	return cli.Hint(err, "all was packed, and is kept in %s; to send it on, and remove it then: bundle send %s %s && rm -r %s",
-		kept, cli.Quote(kept), cli.Quote(c.out), cli.Quote(kept))
+	kept := cli.Quote(c.aside.Keep())
+	return cli.Hint(err, "all was packed, and is kept in %s; to send it on, and remove it then: bundle send %[1]s %s && rm -r %[1]s", kept, cli.Quote(c.out))
 }
 
 // asideTarget packs into the folder that was set aside and sends it on: to a
 // stream at the end, for a tar tells the sizes of files first.
 func (c *creation) asideTarget(cmd *cobra.Command, env *cli.Env, size int64) (*target, error) {
-	c.note(env, fmt.Sprintf("it is packed in %s first, which is removed at the end: packing small reads back what was written", c.aside))
-	if err := checkSpace(c.aside, size); err != nil {
+	c.note(env, fmt.Sprintf("it is packed in %s first, which is removed at the end: packing small reads back what was written", c.aside.Path))
+	if err := checkSpace(c.aside.Path, size); err != nil {
 		return nil, err
 	}
-	dir, err := transfer.NewDir(c.aside)
+	dir, err := transfer.NewDir(c.aside.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -96,9 +90,9 @@ func (c *creation) asideTarget(cmd *cobra.Command, env *cli.Env, size int64) (*t
 	return &target{
 		sink: dir,
 		finish: func(ctx context.Context, _ *create.Result, show progress.Sink) error {
-			err := sendFolder(c.aside, func(b *journey.Bundle) error { return stream(ctx, b, w, show) })
+			err := sendFolder(c.aside.Path, func(b *journey.Bundle) error { return stream(ctx, b, w, show) })
 			if err == nil {
-				err = os.RemoveAll(c.aside)
+				err = c.aside.Remove()
 			}
 			return err
 		},
@@ -115,23 +109,23 @@ func (c *creation) followedTarget(ctx context.Context, env *cli.Env, dir *transf
 	if err != nil {
 		return nil, err
 	}
-	f := follow(dir, server)
+	f := aside.Follow(dir, server)
 	return &target{
 		sink: f,
 		finish: func(ctx context.Context, _ *create.Result, show progress.Sink) error {
-			err := f.end(show)
+			err := f.End(show)
 			if err != nil && ctx.Err() == nil {
-				f.clear()
-				err = sendFolder(c.aside, func(b *journey.Bundle) error { return sendToServer(ctx, b, server, show) })
+				f.Clear()
+				err = sendFolder(c.aside.Path, func(b *journey.Bundle) error { return sendToServer(ctx, b, server, show) })
 			}
 			if err == nil {
-				err = os.RemoveAll(c.aside)
+				err = c.aside.Remove()
 			}
 			return errors.Join(err, server.Close())
 		},
 		abandon: func() error {
 			err := server.Close()
-			f.leave()
+			f.Leave()
 			return err
 		},
 		farewell: "written to " + c.out,

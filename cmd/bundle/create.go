@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"airlock/internal/aside"
 	"airlock/internal/cli"
 	"airlock/internal/commands"
 	"airlock/internal/create"
@@ -32,8 +31,7 @@ type creation struct {
 	sftp       commands.SFTP
 	output     commands.Output
 
-	aside   string                                             // where it is packed before it is sent to out; "": it is not
-	held    *os.File                                           // the lock on aside
+	aside   *aside.Folder                                      // where it is packed before it is sent to out; nil: it is not
 	several func(out string, volumes []manifest.Volume) string // how it travels further
 }
 
@@ -85,15 +83,10 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) (err err
 	if err != nil {
 		return err
 	}
-	signature, err := c.key.signature(cmd.Context(), env)
+	o, err := c.options(cmd.Context(), env)
 	if err != nil {
 		return err
 	}
-	o, err := c.packing.read()
-	if err != nil {
-		return err
-	}
-	o.Meets = commands.IsURL(c.out)
 	if err := c.setAside(env, o); err != nil {
 		return err
 	}
@@ -101,8 +94,6 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) (err err
 	if err := c.shape(&o); err != nil {
 		return err
 	}
-	o.Signatures, o.Spool = []create.Signature{signature}, spoolFor(c.out)
-	c.from.spool, c.from.quiet = o.Spool, c.output.Quiet
 	if err := c.from.open(cmd, base); err != nil {
 		return err
 	}
@@ -123,6 +114,21 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) (err err
 		return err
 	}
 	return c.write(cmd, env, contents, o)
+}
+
+// options reads how to pack, and whose signature to make.
+func (c *creation) options(ctx context.Context, env *cli.Env) (o create.Options, err error) {
+	signature, err := c.key.signature(ctx, env)
+	if err != nil {
+		return o, err
+	}
+	if err := c.from.setSpool(c.out); err != nil {
+		return o, err
+	}
+	o, err = c.packing.read()
+	o.Signatures, o.Spool, o.Meets = []create.Signature{signature}, c.from.spool, commands.IsURL(c.out)
+	c.from.quiet = c.output.Quiet
+	return o, err
 }
 
 // shape sets the bundle's volumes and parity, by what it is to travel on.
@@ -182,6 +188,9 @@ func (c *creation) note(env *cli.Env, text string) {
 
 // write writes the bundle and tells of it.
 func (c *creation) write(cmd *cobra.Command, env *cli.Env, contents *create.Contents, o create.Options) error {
+	if err := checkSpool(o.Spool, contents.MaxSpool(o)); err != nil {
+		return err
+	}
 	target, err := c.openTarget(cmd, env, contents.MaxSize(o))
 	if err != nil {
 		return err
@@ -267,13 +276,6 @@ func (c *creation) release(ctx context.Context, f *release.File) (create.Release
 		r.Images = append(r.Images, create.Image{Source: source, Names: pin.Names, Platforms: pin.Platforms})
 	}
 	return r, nil
-}
-
-func spoolFor(out string) string {
-	if out == "-" || commands.IsURL(out) {
-		return "."
-	}
-	return filepath.Dir(filepath.Clean(out))
 }
 
 func isTar(out string) bool { return out == "-" || strings.HasSuffix(out, ".tar") }

@@ -27,7 +27,10 @@ func (c *creation) runEstimate(cmd *cobra.Command, env *cli.Env, args []string) 
 		return err
 	}
 	defer closeBases()
-	c.from.spool, c.from.quiet = spoolFor(c.out), c.output.Quiet
+	if err := c.from.setSpool(c.out); err != nil {
+		return err
+	}
+	o.Meets, c.from.quiet = commands.IsURL(c.out), c.output.Quiet
 	if err := c.from.open(cmd, base); err != nil {
 		return err
 	}
@@ -52,6 +55,9 @@ func (c *creation) runEstimate(cmd *cobra.Command, env *cli.Env, args []string) 
 	}
 	return newEstimated(rel, e).print(cmd.OutOrStdout())
 }
+
+// meeting says why the whole takes less time than its parts.
+const meeting = "What is packed is on its way to the server while more is packed: TOGETHER has CREATE\nand JOURNEY side by side.\n"
 
 // estimate returns the options of an estimate, and what closes the bases. All
 // ways of packing are estimated, whichever is asked for.
@@ -81,6 +87,7 @@ type estimated struct {
 	Blobs   int             `json:"blobs"` // with the documents
 	Bytes   int64           `json:"bytes"` // of them
 	Link    int64           `json:"link"`  // bytes a second
+	Meets   bool            `json:"meets"` // the journey begins while more is packed: a total is less than its parts
 	Modes   []estimatedMode `json:"modes"`
 	Soonest string          `json:"soonest"` // the mode with which the far side has the release first
 }
@@ -95,7 +102,7 @@ type estimatedMode struct {
 }
 
 func newEstimated(r create.Release, e *create.Estimate) *estimated {
-	all := &estimated{Release: r.Name, Version: r.Version, Images: e.Images, Blobs: e.Blobs, Bytes: e.Bytes, Link: e.Link, Soonest: packName(e.Soonest().Pack)}
+	all := &estimated{Release: r.Name, Version: r.Version, Images: e.Images, Blobs: e.Blobs, Bytes: e.Bytes, Link: e.Link, Soonest: packName(e.Soonest().Pack), Meets: e.Meets}
 	for _, m := range e.Modes {
 		all.Modes = append(all.Modes, estimatedMode{packName(m.Pack), m.Bytes, inSeconds(m.Create), inSeconds(m.Journey), inSeconds(m.Load), inSeconds(m.Total())})
 	}
@@ -125,6 +132,9 @@ func (e *estimated) print(w io.Writer) error {
 	}
 	if err := table.Flush(); err != nil {
 		return err
+	}
+	if e.Meets {
+		fmt.Fprint(w, meeting)
 	}
 	_, err := fmt.Fprintf(w, `With %s a second (--link), the far side has it first with --pack %s.
 The times are those of one plain core, with images that come from and go to

@@ -173,7 +173,7 @@ func placeOf(all *catalogue.Catalogue, name string) (string, error) {
 			"name the base's folder, or a bundle that is listed by: bundle history")
 	}
 	if err != nil {
-		return "", fmt.Errorf("base %w", err)
+		return "", cli.Hint(fmt.Errorf("base %w", err), "name the folder that it is in, or the first digits of its root, as they are listed by: bundle history")
 	}
 	return e.Path, nil
 }

@@ -31,15 +31,17 @@ func (s *signing) add(cmd *cobra.Command) {
 // signature returns the signature to be made. A key that cannot be used is
 // noticed here, before any work.
 func (s *signing) signature(ctx context.Context, env *cli.Env) (create.Signature, error) {
-	who, err := principal(s.as)
-	if err != nil {
-		return create.Signature{}, err
+	if s.as != "" { // before a passphrase is asked for
+		if _, err := principal(s.as, ""); err != nil {
+			return create.Signature{}, err
+		}
 	}
 	key, err := s.load(ctx, env)
 	if err != nil {
 		return create.Signature{}, err
 	}
-	return create.Signature{Principal: who, Signer: key}, nil
+	who, err := principal(s.as, key.Comment())
+	return create.Signature{Principal: who, Signer: key}, err
 }
 
 func (s *signing) load(ctx context.Context, env *cli.Env) (*trust.Key, error) {

@@ -37,12 +37,12 @@ that line again for a key that is there.`,
 			if err != nil {
 				return err
 			}
-			principal, err := principal(as)
+			if show {
+				return showKey(cmd, env, path, as)
+			}
+			principal, err := principal(as, "")
 			if err != nil {
 				return err
-			}
-			if show {
-				return showKey(cmd, env, path, principal)
 			}
 			return keygen(cmd, env, path, principal, encrypt)
 		},
@@ -56,11 +56,15 @@ that line again for a key that is there.`,
 }
 
 // showKey prints the line that makes the isolated side trust a key that is there.
-func showKey(cmd *cobra.Command, env *cli.Env, path, principal string) error {
+func showKey(cmd *cobra.Command, env *cli.Env, path, as string) error {
 	public, err := trust.PublicKeyOf(path, func(prompt string) ([]byte, error) { return commands.AskSecret(cmd.Context(), env, prompt) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return cli.Hint(err, "make a key with `bundle keygen`, or name yours: --key FILE")
 	}
+	if err != nil {
+		return err
+	}
+	principal, err := principal(as, trust.CommentBeside(path, public))
 	if err != nil {
 		return err
 	}
@@ -140,11 +144,15 @@ func keyPath(path string) (string, error) {
 }
 
 func addAs(cmd *cobra.Command, as *string) {
-	cmd.Flags().StringVar(as, "as", "", "`NAME` to sign as, as in the isolated side's allowed_signers (default: your login name)")
+	cmd.Flags().StringVar(as, "as", "", "`NAME` to sign as, as in the isolated side's allowed_signers (default: the one that the key was made for, or your login name)")
 }
 
-// principal returns the name to sign as: the one given, or the login name.
-func principal(as string) (string, error) {
+// principal returns the name to sign as: the one given, the one that a key was made
+// for if its comment is one, or the login name.
+func principal(as, comment string) (string, error) {
+	if _, err := manifest.SignatureName(comment); as == "" && err == nil {
+		return comment, nil
+	}
 	if as == "" {
 		u, err := user.Current()
 		if err != nil {

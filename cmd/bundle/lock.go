@@ -55,9 +55,12 @@ func lock(cmd *cobra.Command, env *cli.Env, path string, from *places) error {
 		}
 		refs = append(refs, pin.Ref)
 	}
-	digests, err := resolve(cmd, refs, from, filepath.Dir(path))
-	if err != nil {
+	if err := resolve(cmd, refs, from, filepath.Dir(path)); err != nil {
 		return err
+	}
+	digests := make([]manifest.Digest, len(refs))
+	for i, ref := range refs {
+		digests[i] = ref.Digest
 	}
 	text, err := f.Lock(digests, env.Now(), filepath.Base(path))
 	if err != nil {
@@ -87,25 +90,25 @@ func lockImages(cmd *cobra.Command, images []string, from *places) error {
 		}
 		refs = append(refs, ref)
 	}
-	digests, err := resolve(cmd, refs, from, ".")
-	if err != nil {
+	if err := resolve(cmd, refs, from, "."); err != nil {
 		return err
 	}
-	for i, ref := range refs {
-		ref.Digest = digests[i]
+	for _, ref := range refs {
 		fmt.Fprintln(cmd.OutOrStdout(), ref)
 	}
 	return nil
 }
 
-// resolve asks for the digest of every image. Paths are taken from base.
-func resolve(cmd *cobra.Command, refs []release.Ref, from *places, base string) ([]manifest.Digest, error) {
-	from.spool = "."
+// resolve pins every image, and names one that is asked for by its file alone as
+// the file does. Paths are taken from base.
+func resolve(cmd *cobra.Command, refs []release.Ref, from *places, base string) error {
+	if err := from.setSpool("-"); err != nil {
+		return err
+	}
 	if err := from.open(cmd, base); err != nil {
-		return nil, err
+		return err
 	}
 	defer from.close()
-	digests := make([]manifest.Digest, len(refs))
 	group, ctx := errgroup.WithContext(cmd.Context())
 	group.SetLimit(4)
 	for i, ref := range refs {
@@ -115,9 +118,12 @@ func resolve(cmd *cobra.Command, refs []release.Ref, from *places, base string) 
 				return err
 			}
 			root, err := source.Resolve(ctx)
-			digests[i] = root.Digest
+			refs[i].Digest = root.Digest
+			if named, ok := source.(interface{ Names() []string }); ok && ref.Name == "" && len(named.Names()) == 1 {
+				refs[i].Name = named.Names()[0]
+			}
 			return sourceHint(err)
 		})
 	}
-	return digests, group.Wait()
+	return group.Wait()
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +23,7 @@ import (
 	"airlock/internal/registry"
 	"airlock/internal/release"
 	"airlock/internal/tarfs"
+	"airlock/internal/transfer"
 )
 
 // places opens images wherever they are, each file and client once.
@@ -32,7 +34,7 @@ type places struct {
 	client  *registry.Client
 	quiet   bool
 	base    string // folder that relative paths are taken from
-	spool   string // folder for what has to be spooled
+	spool   string // folder for what is kept aside while it is read or packed
 	mu      sync.Mutex
 	closers []io.Closer
 }
@@ -40,14 +42,35 @@ type places struct {
 func (p *places) add(cmd *cobra.Command) {
 	p.registries.Add(cmd)
 	addDockerHost(cmd, &p.dockerHost)
+	cmd.Flags().StringVar(&p.spool, "spool", "", "`DIR` for what is kept aside for a while: layers that are packed small, docker save streams "+
+		"(default: beside OUT; this folder if OUT is on a removable medium, a server or a stream)")
+}
+
+// setSpool sets the folder that the flag has not: nothing is kept aside on a medium
+// that is slow, small, and takes no large files.
+func (p *places) setSpool(out string) error {
+	if p.spool != "" {
+		if info, err := os.Stat(p.spool); err != nil || !info.IsDir() {
+			return cli.Usagef("--spool %q: is no folder", p.spool)
+		}
+		return nil
+	}
+	p.spool = "."
+	if out == "-" || commands.IsURL(out) {
+		return nil
+	}
+	beside := filepath.Dir(filepath.Clean(out))
+	if m, err := transfer.MediumOf(beside); err == nil && !m.Removable {
+		p.spool = beside
+	}
+	return nil
 }
 
 func addDockerHost(cmd *cobra.Command, host *string) {
 	cmd.Flags().StringVar(host, "docker-host", "", "`URL` of the Docker Engine (default: $DOCKER_HOST or the local socket)")
 }
 
-// open makes the places usable. Paths in references are taken from the folder
-// base; spool is where a docker save stream is kept while it is read.
+// open makes the places usable. Paths in references are taken from the folder base.
 func (p *places) open(cmd *cobra.Command, base string) (err error) {
 	p.base = base
 	p.client, err = p.registries.Client(cmd, p.quiet)
@@ -84,9 +107,17 @@ func (p *places) source(ctx context.Context, ref release.Ref) (create.Source, er
 	}
 	source, err := p.fromFile(ctx, path, ref)
 	if err != nil {
-		return nil, sourceHint(fmt.Errorf("%s: %w", ref, err))
+		return nil, spoolHint(sourceHint(fmt.Errorf("%s: %w", ref, err)))
 	}
 	return source, nil
+}
+
+// spoolHint says what to do if there was no room to keep an image aside.
+func spoolHint(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, transfer.ErrFull) {
+		return cli.Hint(err, "make room there, or name another folder to keep it in for a while: --spool DIR")
+	}
+	return err
 }
 
 // sourceHint says what an error means that lies in what a place gave.
@@ -107,7 +138,7 @@ func (p *places) fromDaemon(ctx context.Context, ref release.Ref) (create.Source
 	p.keep(engine)
 	saved, err := engine.Save(ctx, ref.Name, p.spool, progress.Discard)
 	if err != nil {
-		return nil, err
+		return nil, spoolHint(err)
 	}
 	p.keep(saved)
 	source, err := saved.Image()

@@ -23,7 +23,7 @@ type spanning struct {
 	bundle *journey.Bundle
 	path   string // of the bundle
 	onto   medium
-	state  *spanState
+	plan   *journey.PlanFile
 	room   func(sizes []int64) error // of a stick that is not here yet
 	mounts map[string]string         // where the medium of each place was mounted
 	result []sent
@@ -43,11 +43,18 @@ func (s *sending) spread(cmd *cobra.Command, env *cli.Env, path string, b *journ
 	if err := onto.fits(b.Texts.Manifest.Large()); err != nil {
 		return err
 	}
-	state, err := openSpanState(b, s.anew)
+	kept, err := stateFolder("span")
 	if err != nil {
 		return err
 	}
-	sp := &spanning{sending: s, cmd: cmd, env: env, bundle: b, path: path, onto: onto, state: state, mounts: map[string]string{}}
+	plan, err := b.OpenPlan(kept)
+	if err != nil {
+		return err
+	}
+	if s.anew {
+		*plan.Plan = journey.Plan{}
+	}
+	sp := &spanning{sending: s, cmd: cmd, env: env, bundle: b, path: path, onto: onto, plan: plan, mounts: map[string]string{}}
 	err = sp.all(to)
 	if s.output.JSON {
 		err = errors.Join(commands.PrintJSON(cmd, sp.result), err)
@@ -63,12 +70,12 @@ func (sp *spanning) all(to []string) error {
 	}
 	place, asker := to[len(to)-1], commands.NewAsker(sp.env)
 	for {
-		number := sp.state.plan.Next()
+		number := sp.plan.Next()
 		if number == 0 {
-			return sp.tell("%s is on %s, and complete with all of them", sp.bundle.Texts.Manifest.Title(), cli.Count(len(sp.state.plan.Sticks), "stick"))
+			return sp.tell("%s is on %s, and complete with all of them", sp.bundle.Texts.Manifest.Title(), cli.Count(len(sp.plan.Sticks), "stick"))
 		}
 		answer, err := asker.Ask(sp.cmd.Context(), fmt.Sprintf(
-			"Put in %s and mount it (at %s; elsewhere, type the folder; Enter goes on at once): ", sp.state.plan.Stick(number), place),
+			"Put in %s and mount it (at %s; elsewhere, type the folder; Enter goes on at once): ", sp.plan.Stick(number), place),
 			transfer.NewWatch(place).Mounted)
 		if errors.Is(err, commands.ErrNoTerminal) {
 			return sp.later(number)
@@ -97,13 +104,13 @@ func (sp *spanning) later(number int) error {
 	}
 	words = append(words, cli.Quote(sp.path), "MOUNT")
 	done := 0
-	for _, s := range sp.state.plan.Sticks {
+	for _, s := range sp.plan.Sticks {
 		if s.Done {
 			done++
 		}
 	}
-	return cli.Hint(fmt.Errorf("%d of %s written, and the bundle is complete only with all of them", done, cli.Count(len(sp.state.plan.Sticks), "stick")),
-		"put in %s and, MOUNT being where it is mounted, run: %s", sp.state.plan.Stick(number), strings.Join(words, " "))
+	return cli.Hint(fmt.Errorf("%d of %s written, and the bundle is complete only with all of them", done, cli.Count(len(sp.plan.Sticks), "stick")),
+		"put in %s and, MOUNT being where it is mounted, run: %s", sp.plan.Stick(number), strings.Join(words, " "))
 }
 
 // stick writes the stick that is mounted at place.
@@ -119,13 +126,13 @@ func (sp *spanning) stick(place string) error {
 	if err != nil {
 		return err
 	}
-	stick := sp.state.plan.Stick(number)
-	part := &sp.state.plan.Sticks[number-1]
-	if part.Done && sp.state.plan.Next() > 0 {
+	stick := sp.plan.Stick(number)
+	part := &sp.plan.Sticks[number-1]
+	if part.Done && sp.plan.Next() > 0 {
 		return sp.tell("%s: this is %s, which is written already", place, stick)
 	}
 	part.Begun = true
-	if err := sp.state.save(); err != nil {
+	if err := sp.plan.Save(); err != nil {
 		return err
 	}
 	outcome, err := sp.write(sp.cmd.Context(), dir, there, stick)
@@ -133,7 +140,7 @@ func (sp *spanning) stick(place string) error {
 		return explainChanged(err)
 	}
 	part.Done = true
-	if err := sp.state.save(); err != nil {
+	if err := sp.plan.Save(); err != nil {
 		return err
 	}
 	sp.result = append(sp.result, sent{Destination: place, Stick: stick.String(), Outcome: outcome.String()})

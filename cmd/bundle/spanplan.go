@@ -1,11 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 
 	"airlock/internal/cli"
 	"airlock/internal/journey"
@@ -27,7 +24,7 @@ func (sp *spanning) number(place string, there fs.FS) (int, error) {
 	if sp.room == nil {
 		sp.room = here
 	}
-	plan, before := sp.state.plan, len(sp.state.plan.Sticks)
+	plan, before := sp.plan.Plan, len(sp.plan.Sticks)
 	if have.Stick != nil {
 		number, err := sp.bundle.Adopt(plan, have.Stick, sp.room)
 		if err == nil && (before == 0 || len(plan.Sticks) != before) {
@@ -86,7 +83,7 @@ func total(sizes []int64) int64 {
 
 // print prints the plan.
 func (sp *spanning) print() {
-	plan := sp.state.plan
+	plan := sp.plan
 	var all int64
 	for i, s := range plan.Sticks {
 		size := total(sp.bundle.Sizes(s.Files))
@@ -102,45 +99,4 @@ func (sp *spanning) print() {
 		sp.say("stick %d of %d: %s, %s%s", i+1, len(plan.Sticks), files, cli.Bytes(size), state)
 	}
 	sp.say("%s: %s on %s", sp.bundle.Texts.Manifest.Title(), cli.Bytes(all), cli.Count(len(plan.Sticks), "stick"))
-}
-
-// spanState remembers the plan between runs, so that sticks can be written one
-// a run, on one machine. Without it, the sticks themselves say what they are.
-type spanState struct {
-	plan *journey.Plan
-	dir  *transfer.Dir
-	name string
-}
-
-const maxSpanState = 2 << 20
-
-// openSpanState opens what an earlier run has planned for the bundle, unless
-// it is to be forgotten.
-func openSpanState(b *journey.Bundle, anew bool) (*spanState, error) {
-	home, err := stateFolder("span")
-	if err != nil {
-		return nil, err
-	}
-	dir, err := transfer.NewDir(home)
-	if err != nil {
-		return nil, err
-	}
-	s := &spanState{plan: &journey.Plan{}, dir: dir, name: b.Texts.Root.Hex() + ".json"}
-	text, err := os.ReadFile(filepath.Join(home, s.name))
-	if err != nil || anew || len(text) > maxSpanState {
-		return s, nil
-	}
-	plan := &journey.Plan{}
-	if json.Unmarshal(text, plan) == nil && b.Covers(plan) {
-		s.plan = plan
-	}
-	return s, nil
-}
-
-func (s *spanState) save() error {
-	text, err := json.MarshalIndent(s.plan, "", " ")
-	if err != nil {
-		return err
-	}
-	return s.dir.Put(s.name, append(text, '\n'))
 }

@@ -75,7 +75,7 @@ func checkOthers(out, stem string) error {
 
 func (c *creation) openTarget(cmd *cobra.Command, env *cli.Env, size int64) (*target, error) {
 	out := c.out
-	if c.aside != "" {
+	if c.aside != nil {
 		return c.asideTarget(cmd, env, size)
 	}
 	if out == "-" {
@@ -101,6 +101,19 @@ func checkSpace(out string, size int64) error {
 	if free < size {
 		return cli.Hint(fmt.Errorf("%q has %s free, and the bundle takes up to %s", out, cli.Bytes(free), cli.Bytes(size)),
 			"make room, or choose another place with -o OUT")
+	}
+	return nil
+}
+
+// checkSpool refuses a folder that has not the space for what is kept aside in it.
+func checkSpool(dir string, size int64) error {
+	free, err := transfer.FreeSpace(dir)
+	if err != nil {
+		return err
+	}
+	if free < size {
+		return cli.Hint(fmt.Errorf("%q has %s free, and packing keeps up to %s aside there for a while", dir, cli.Bytes(free), cli.Bytes(size)),
+			"make room, or name another folder for that: --spool DIR")
 	}
 	return nil
 }

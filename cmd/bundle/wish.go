@@ -136,7 +136,11 @@ func (w *wish) fromImages(images []string) (*release.File, error) {
 			}
 		}
 	}
-	if err := f.Check(); err != nil {
+	err := f.Check()
+	if errors.Is(err, release.ErrUnnamed) {
+		return nil, cli.Hint(cli.Usagef("%s", err), "name it in a release file, such as names: [registry.example/shop/web:1.4], and pack that with -f")
+	}
+	if err != nil {
 		return nil, cli.Usagef("%s", err)
 	}
 	return &f, nil

@@ -62,7 +62,7 @@ A name that stands for another image there moves only with --retag.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&l.to, "to", "", "`DESTINATION`: docker, registry://HOST[/PREFIX] or oci:DIR")
-	f.StringSliceVar(&l.bases, "base", nil, "`BUNDLE` that this one is based on; repeat it for several, and for each stick of one")
+	commands.AddBase(cmd, &l.bases)
 	f.BoolVar(&l.retag, "retag", false, "let names move from other images that they stand for there")
 	f.BoolVar(&l.dryRun, "dry-run", false, "say what would be read, written and named, and change nothing")
 	f.StringVar(&l.dockerHost, "docker-host", "", "`URL` of the Docker Engine (default: $DOCKER_HOST or the local socket)")
@@ -116,7 +116,7 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
 		return cli.Hint(err, "if that is meant, run the same command with --retag")
 	}
 	if err != nil {
-		return files.Explain(err, "load")
+		return files.Explain(commands.BaseHint(err), "load")
 	}
 	commands.NoteRepairs(env, blobs.Space(), paths[0])
 	return l.tell(cmd, env, result, blobs)

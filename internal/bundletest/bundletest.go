@@ -152,19 +152,19 @@ func (s *Source) addImage(t testing.TB, image v1.Image) (string, manifest.Digest
 // Files takes a bundle's files in memory. It is a create.Sink.
 type Files struct{ fstest.MapFS }
 
-type file struct {
-	bytes.Buffer
-	put func([]byte)
+type file struct{ *fstest.MapFile }
+
+func (f file) Write(p []byte) (int, error) {
+	f.Data = append(f.Data, p...)
+	return len(p), nil
 }
 
-func (f *file) Close() error {
-	f.put(f.Bytes())
-	return nil
-}
+func (f file) Close() error { return nil }
 
-// Create implements create.Sink.
+// Create implements create.Sink. What is written can be read at once.
 func (f Files) Create(name string) (io.WriteCloser, error) {
-	return &file{put: func(data []byte) { f.Put(name, data) }}, nil
+	f.MapFS[name] = &fstest.MapFile{Mode: 0o644}
+	return file{f.MapFS[name]}, nil
 }
 
 // Put implements create.Sink.

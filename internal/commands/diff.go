@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"runtime/debug"
@@ -85,11 +84,8 @@ func (f *diffFlags) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	show, stop := cli.Progress(env.Stderr, f.output.Quiet)
 	report, err := diff.Of(cmd.Context(), sides[0], sides[1], diff.Options{AllFiles: f.allFiles, Progress: show})
 	stop()
-	if errors.Is(err, archive.ErrBase) {
-		return cli.Hint(err, "name the base too: --base BUNDLE")
-	}
 	if err != nil {
-		return err
+		return BaseHint(err)
 	}
 	if f.output.JSON {
 		return PrintJSON(cmd, report)

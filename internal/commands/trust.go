@@ -209,7 +209,12 @@ func openAny(cmd *cobra.Command, env *cli.Env, sftp *SFTP, path, spool string) (
 	if err != nil {
 		return nil, err
 	}
-	return media.Of(server.Files(), server), nil
+	// copy.tar has the other small files once more: it is read if they are damaged.
+	files, err := server.Snapshot(cmd.Context(), func(name string) bool { return name == manifest.CopyName })
+	if err != nil { // what is wrong with the folder is told by who reads it
+		return media.Of(server.Files(), server), nil
+	}
+	return media.Of(files, server), nil
 }
 
 // receive is media.Receive that ends with ctx: a read of a pipe cannot be

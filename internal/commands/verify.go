@@ -15,27 +15,33 @@ import (
 	"airlock/internal/media"
 )
 
+// verifying is the flags of verify.
+type verifying struct {
+	bases   []string
+	spool   string
+	trusted Trust
+	output  Output
+}
+
 // Verify returns the command verify of a program.
 func Verify(env *cli.Env, program string) *cobra.Command {
-	var trusted Trust
-	var output Output
-	var spool string
+	var v verifying
 	cmd := &cobra.Command{
 		Use:   "verify BUNDLE…",
 		Short: "Prove every byte of a bundle and name what is wrong",
 		Long: `Proves that somebody you trust signed the bundle, that every file is as it was
 signed, and that every image is complete. BUNDLE is a folder (several: the
 sticks that it is spread over), a tar file, or - for a tar stream on standard
-input.`,
+input. Of a bundle that is based on another one, the files are proven; the images
+are too if that one is named with --base.`,
 		Example: fmt.Sprintf("  %s verify /media/usb --trust allowed_signers", program),
 		Args:    cli.Args("BUNDLE…"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return verify(cmd, env, args, spool, &trusted, &output)
-		},
+		RunE:    func(cmd *cobra.Command, args []string) error { return v.run(cmd, env, args) },
 	}
-	trusted.Add(cmd)
-	output.Add(cmd)
-	AddSpool(cmd, &spool)
+	AddBase(cmd, &v.bases)
+	v.trusted.Add(cmd)
+	v.output.Add(cmd)
+	AddSpool(cmd, &v.spool)
 	return cmd
 }
 
@@ -44,38 +50,60 @@ func AddSpool(cmd *cobra.Command, spool *string) {
 	cmd.Flags().StringVar(spool, "spool", "", "`DIR` to keep a stream in while it is read, for BUNDLE \"-\" (default: this folder)")
 }
 
-func verify(cmd *cobra.Command, env *cli.Env, paths []string, spool string, trusted *Trust, output *Output) error {
-	allowed, err := trusted.Read()
+func (v *verifying) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
+	allowed, err := v.trusted.Read()
 	if err != nil {
 		return err
 	}
-	files, err := OpenSet(func(path string) (media.FS, error) { return OpenBundle(cmd, path, spool) }, paths)
+	files, err := OpenSet(func(path string) (media.FS, error) { return OpenBundle(cmd, path, v.spool) }, paths)
 	if err != nil {
 		return err
 	}
 	defer files.Close()
-	show, stop := cli.Progress(env.Stderr, output.Quiet)
+	bases, err := media.OpenAll(v.bases)
+	if err != nil {
+		return err
+	}
+	defer bases.Close()
+	show, stop := cli.Progress(env.Stderr, v.output.Quiet)
 	stop = sync.OnceFunc(stop)
 	defer stop()
-	blobs, err := archive.Open(files, allowed, env.Now())
+	blobs, err := archive.OpenOn(files, bases.Files(), allowed, env.Now())
 	if err != nil {
 		return files.Explain(survey(cmd, env, files, allowed, paths[0], show, err), "verify")
 	}
 	defer blobs.Close()
-	err = blobs.Verify(cmd.Context(), show)
+	alone := blobs.Complete()
+	if alone == nil {
+		err = blobs.Verify(cmd.Context(), show)
+	} else {
+		err = blobs.Space().Verify(cmd.Context(), show, func([]byte) error { return nil })
+	}
 	stop()
 	if err != nil {
 		return files.Explain(AsRepairable(err, paths[0]), "verify")
 	}
-	if _, err := load.NewRelease(cmd.Context(), blobs); err != nil {
-		return err
+	if alone == nil {
+		if _, err := load.NewRelease(cmd.Context(), blobs); err != nil {
+			return err
+		}
 	}
-	report := inspect.Of(blobs)
-	if output.JSON {
-		return PrintJSON(cmd, report)
+	return v.tell(cmd, env, inspect.Of(blobs), alone)
+}
+
+// tell prints what was proven; alone says which base was missing to prove the images.
+func (v *verifying) tell(cmd *cobra.Command, env *cli.Env, r *inspect.Report, alone error) error {
+	whole := "whole and authentic"
+	if alone != nil {
+		whole = "authentic, and all its files are as they were signed"
+		r.ImagesUnproven = alone.Error()
+		fmt.Fprintf(env.Stderr, "%s: note: %s; its images are proven with --base BUNDLE, or when they are loaded\n", cmd.Root().Name(), cli.Printable(r.ImagesUnproven))
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s is whole and authentic: %s, root %s\n", report.Manifest.Title(), cli.Bytes(report.Manifest.SpaceSize()), report.Root)
-	return report.PrintSignatures(cmd.OutOrStdout())
+	if v.output.JSON {
+		return PrintJSON(cmd, r)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s is %s: %s, root %s\n", r.Manifest.Title(), whole, cli.Bytes(r.Manifest.SpaceSize()), r.Root)
+	return r.PrintSignatures(cmd.OutOrStdout())
 }
 
 // Inspect returns the command inspect of a program.

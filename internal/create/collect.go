@@ -40,7 +40,7 @@ func Collect(ctx context.Context, r Release) (*Contents, error) {
 		group.Go(func() error {
 			var err error
 			if found[i], err = gather(groupCtx, image); err != nil {
-				return fmt.Errorf("%s: %w", image.Names[0], err)
+				return about(image.Names[0], err)
 			}
 			return nil
 		})

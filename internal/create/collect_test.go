@@ -271,3 +271,31 @@ func TestManifestSays(t *testing.T) {
 		t.Error(create.Stem("shop", "1.0+b"))
 	}
 }
+
+// refusing is a source that answers with an error of its own.
+type refusing struct {
+	*source
+	err error
+}
+
+func (r refusing) Resolve(context.Context) (oci.Descriptor, error) { return oci.Descriptor{}, r.err }
+
+// TestErrorsNameTheImageOnce holds that an error says which image it is about, and
+// says it once.
+func TestErrorsNameTheImageOnce(t *testing.T) {
+	const name = "registry.example/app:1"
+	for said, want := range map[string]string{
+		name + "@sha256:00: refused":          name + "@sha256:00: refused",
+		name + ": refused":                    name + ": refused",
+		name + ".5: refused":                  name + ": " + name + ".5: refused",
+		"mirror.example/app@sha256:00: no":    name + ": mirror.example/app@sha256:00: no",
+		"the registry answered 403 Forbidden": name + ": the registry answered 403 Forbidden",
+	} {
+		told := errors.New(said)
+		r := bundletest.Release(newSource().Source)
+		r.Images[0] = create.Image{Source: refusing{newSource(), told}, Names: []string{name}}
+		if _, err := create.Collect(t.Context(), r); !errors.Is(err, told) || err.Error() != want {
+			t.Errorf("%q is told as %q, want %q", told, err, want)
+		}
+	}
+}

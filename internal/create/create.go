@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"airlock/internal/archive"
@@ -201,7 +202,7 @@ func (w *writing) volumes(ctx context.Context, layout volume.Layout) (*volume.Se
 	if err != nil {
 		return nil, err
 	}
-	if err = w.protect(space); err == nil {
+	if err = w.protect(ctx, space); err == nil {
 		err = w.space(ctx, space)
 	}
 	set, closeErr := space.Close()
@@ -312,5 +313,14 @@ func (it item) explain(err error) error {
 	if errors.Is(err, archive.ErrMismatch) {
 		err = fmt.Errorf("%w: %w", ErrRejected, err)
 	}
-	return fmt.Errorf("%s: %w", it.image, err)
+	return about(it.image, err)
+}
+
+// about says which image an error is about. A place that was asked for the image
+// by that name has said it already.
+func about(image string, err error) error {
+	if rest, ok := strings.CutPrefix(err.Error(), image); ok && (rest == "" || rest[0] == ':' || rest[0] == '@') {
+		return err
+	}
+	return fmt.Errorf("%s: %w", image, err)
 }

@@ -47,6 +47,7 @@ type Estimate struct {
 	Blobs  int   // with the documents
 	Bytes  int64 // of them
 	Link   int64 // bytes a second of the slowest part of the journey
+	Meets  bool  // what is packed is on its way while more is packed
 	Modes  []Mode
 }
 
@@ -57,10 +58,11 @@ type Mode struct {
 	Create  time.Duration // with a place near by that images come from
 	Journey time.Duration // at the link's rate
 	Load    time.Duration // into a registry near by
+	Overlap time.Duration // of creation and journey: what is packed is on its way while more is packed
 }
 
 // Total returns how long it takes until the far side has the release.
-func (m Mode) Total() time.Duration { return m.Create + m.Journey + m.Load }
+func (m Mode) Total() time.Duration { return m.Create + m.Journey - m.Overlap + m.Load }
 
 // Soonest returns the mode that has the far side have the release first; of
 // equals the earlier one.
@@ -78,7 +80,7 @@ func (e *Estimate) Soonest() Mode {
 // tries what packing it would come to. It writes nothing. What blobs of the
 // release have in common with each other is not looked for, and every gzip
 // layer is taken for one that can be rebuilt exactly. Of the options it takes
-// the bases, the link and the progress.
+// the bases, the link, whether creation and journey meet, and the progress.
 func (c *Contents) Estimate(ctx context.Context, o Options) (*Estimate, error) {
 	e := &estimating{contents: c, options: o}
 	var err error
@@ -230,12 +232,12 @@ func (e *estimating) try(as *archive.Estimator, open func() (io.Reader, error)) 
 // sum adds up what all items take.
 func (e *estimating) sum() *Estimate {
 	c, link := e.contents, e.options.Link
-	all := &Estimate{Images: len(c.images), Blobs: len(c.items), Bytes: c.Size(), Link: link}
+	all := &Estimate{Images: len(c.images), Blobs: len(c.items), Bytes: c.Size(), Link: link, Meets: e.options.Meets}
 	for _, pack := range []Pack{Fast, Auto, Small} {
 		m := Mode{Pack: pack}
 		var carried, content int64
 		for _, g := range e.items {
-			w := g.in(pack, link)
+			w := g.in(pack, e.options)
 			m.Bytes += w.packed + perItem
 			content += w.content
 			if pack == Fast || !g.based {
@@ -243,10 +245,13 @@ func (e *estimating) sum() *Estimate {
 			}
 		}
 		m.Create = seconds(carried, carryRate) + seconds(content, packRate)
-		if o := e.options; pack == Small || pack == Auto && !(Options{Pack: Auto, Link: o.Link}).Plain() {
+		m.Journey = seconds(m.Bytes, float64(link))
+		if e.options.Meets { // nothing is packed before the bases are learnt
+			m.Overlap = min(m.Create, m.Journey)
+		}
+		if o := e.options; pack == Small || pack == Auto && !(Options{Pack: Auto, Link: o.Link, Meets: o.Meets}).Plain() {
 			m.Create += seconds(e.options.Bases.Size(), learnRate)
 		}
-		m.Journey = seconds(m.Bytes, float64(link))
 		m.Load = seconds(c.Size(), carryRate) + seconds(content, rebuildRate)
 		all.Modes = append(all.Modes, m)
 	}
@@ -255,13 +260,13 @@ func (e *estimating) sum() *Estimate {
 
 // in returns what an item takes in one way of packing, and what of it has to be
 // packed and rebuilt.
-func (g guess) in(pack Pack, link int64) worth {
+func (g guess) in(pack Pack, o Options) worth {
 	switch {
 	case pack == Fast:
 		return worth{packed: g.fast}
 	case g.based:
 		return worth{}
-	case pack == Auto && g.gzip && (journey{link: float64(link)}).gain(g.size, g.small) <= 0:
+	case pack == Auto && g.gzip && (journey{link: float64(o.Link), meets: o.Meets}).gain(g.size, g.small) <= 0:
 		return worth{packed: g.size}
 	}
 	return g.small

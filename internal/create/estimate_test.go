@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"airlock/internal/archive"
 	"airlock/internal/bundletest"
@@ -86,6 +87,48 @@ func TestEstimateOfLinks(t *testing.T) {
 	fast, modes := estimate(t, r, 1e12)
 	if fast.Soonest().Pack != create.Fast || modes[create.Auto].Bytes != modes[create.Fast].Bytes {
 		t.Errorf("at 1 TB/s: %+v", fast)
+	}
+}
+
+// TestEstimateMeets holds that creation and journey count side by side where what
+// is packed is on its way while more is packed, but for the learning of a base.
+func TestEstimateMeets(t *testing.T) {
+	kit := bundletest.NewKit(t)
+	g := newGeneration(5 << 20)
+	dir := packSmall(t, kit, 1, g.zipped(t))
+	base, err := archive.Open(os.DirFS(dir), kit.Allowed, bundletest.Created)
+	must(t, err)
+	defer base.Close()
+	g.next()
+	contents, err := create.Collect(t.Context(), bundletest.Release(g.zipped(t)))
+	must(t, err)
+	for _, test := range []struct {
+		link  int64
+		meets bool
+		bases []*archive.Reader
+	}{
+		{1e4, false, nil}, {1e4, true, nil}, {1e9, true, nil}, {20e6, true, nil},
+		{1e4, false, []*archive.Reader{base}}, {1e4, true, []*archive.Reader{base}}, {1e9, true, []*archive.Reader{base}},
+	} {
+		bases := archive.NewBases(test.bases...)
+		e, err := contents.Estimate(t.Context(), create.Options{Bases: bases, Link: test.link, Meets: test.meets, Progress: progress.Discard})
+		must(t, err)
+		for _, m := range e.Modes {
+			var learn time.Duration
+			if m.Pack == create.Small {
+				learn = time.Duration(float64(bases.Size()) / 150e6 * float64(time.Second))
+			}
+			want := m.Create + m.Journey + m.Load
+			if test.meets {
+				want = max(m.Create, learn+m.Journey) + m.Load
+			}
+			if off := m.Total() - want; (off > time.Microsecond || off < -time.Microsecond) && (m.Pack != create.Auto || test.bases == nil) {
+				t.Errorf("link %d, meets %v: %+v: in all %v, want %v", test.link, test.meets, m, m.Total(), want)
+			}
+		}
+		if e.Meets != test.meets {
+			t.Errorf("link %d: meets %v, want %v", test.link, e.Meets, test.meets)
+		}
 	}
 }
 

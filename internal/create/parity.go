@@ -9,43 +9,59 @@ import (
 )
 
 // readAgain is how many bytes a bundle has at most that is read again to
-// compute its parity, in bytes: what was just written is in the page cache of
-// any machine then. Larger ones get theirs on the way, against shorter bursts.
+// compute its parity when it is written, in bytes: what was just written is in
+// the page cache of any machine then.
 const readAgain = 4 << 30
 
-// behind returns where the volumes can be read again to compute parity, or nil
-// if it is computed while they are written. It depends on nothing but what is
+// A way of computing parity. The layouts differ in what bursts they survive.
+type way int
+
+const (
+	noParity way = iota
+	behind       // when all is written, over the whole of it
+	follow       // of each part of it when that is written
+	onTheWay     // of small parts, in memory
+)
+
+// way returns how parity is computed. It depends on nothing but what is
 // written, and to what kind of place.
-func (w *writing) behind() volume.Place {
-	place, readable := w.sink.(volume.Place)
-	if !readable || (w.options.Parity.Spare == 0 && w.contents.MaxBundleSize() > readAgain) {
-		return nil
+func (w *writing) way() way {
+	_, readable := w.sink.(volume.Place)
+	switch o := w.options; {
+	case !o.Parity.Any():
+		return noParity
+	case readable && (o.Parity.Spare > 0 || w.contents.MaxBundleSize() <= readAgain):
+		return behind
+	case readable && o.Plain() && o.Bases.Empty(): // its size is known before
+		return follow
 	}
-	return place
+	return onTheWay
 }
 
 // protect prepares for parity, if some is wanted.
-func (w *writing) protect(space *volume.Writer) error {
-	switch {
-	case !w.options.Parity.Any():
-		return nil
-	case w.contents.MaxSize(w.options) > manifest.MaxSpace:
+func (w *writing) protect(ctx context.Context, space *volume.Writer) error {
+	way := w.way()
+	if way != noParity && w.contents.MaxSize(w.options) > manifest.MaxSpace {
 		return fmt.Errorf("volumes and parity of more than %d bytes", int64(manifest.MaxSpace))
-	case w.behind() != nil:
-		space.KeepChecks()
-		return nil
 	}
-	return space.Protect(w.options.Parity, w.contents.MaxBundleSize())
+	switch o, size := w.options, w.contents.MaxBundleSize(); way {
+	case behind:
+		space.KeepChecks()
+	case follow:
+		return space.Follow(ctx, o.Parity, size, w.sink.(volume.Place), o.Progress)
+	case onTheWay:
+		return space.Protect(o.Parity, size)
+	}
+	return nil
 }
 
 // protectBehind computes parity over all that was written, if it was not
-// computed on the way.
+// computed before.
 func (w *writing) protectBehind(ctx context.Context, set *volume.Set, layout volume.Layout) error {
-	place := w.behind()
-	if place == nil || !w.options.Parity.Any() {
+	if w.way() != behind {
 		return nil
 	}
-	return set.Protect(ctx, layout, w.options.Parity, place, w.options.Progress)
+	return set.Protect(ctx, layout, w.options.Parity, w.sink.(volume.Place), w.options.Progress)
 }
 
 // MaxSize returns about how many bytes a bundle takes with its parity and the

@@ -30,6 +30,18 @@ const inMemory = 1 << 20
 // size: the one that is packed, and the next.
 const maxSpooled = 1 << 30
 
+// MaxSpool returns how many bytes of Options.Spool packing takes at most.
+func (c *Contents) MaxSpool(o Options) int64 {
+	if o.Plain() {
+		return 0
+	}
+	var all, largest int64
+	for _, it := range c.items {
+		all, largest = all+it.Size, max(largest, it.Size)
+	}
+	return min(all, maxSpooled+2*largest)
+}
+
 // small packs blobs as their contents. While one is packed, the next ones are
 // taken apart.
 func (w *writing) small(ctx context.Context, out *archive.Writer) error {

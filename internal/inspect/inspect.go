@@ -26,6 +26,8 @@ type Report struct {
 	Manifest   *manifest.Manifest `json:"manifest"`
 	Blobs      []archive.Packing  `json:"blobs,omitempty"` // only of a proven bundle whose volumes are all here
 
+	ImagesUnproven string `json:"imagesUnproven,omitempty"` // of a verified bundle: why only its files are proven
+
 	Stick     string   `json:"stick,omitempty"`     // which of several it says it is, such as "stick 2 of 3"; never proven
 	Here      []string `json:"here,omitempty"`      // volumes, if some are elsewhere
 	Elsewhere []string `json:"elsewhere,omitempty"` // volumes
@@ -141,6 +143,9 @@ func (r *Report) Print(w io.Writer) error {
 	p.line("Created   %s", m.Created)
 	if m.Expires != "" {
 		p.line("Expires   %s", m.Expires)
+	}
+	for _, b := range m.Bases {
+		p.line("Base      %s %s, root %s", b.Release, b.Version, b.Root)
 	}
 	p.line("Size      %s with %s", cli.Count(len(m.Volumes), "volume"), cli.Bytes(m.SpaceSize()))
 	if m.Parity != nil {

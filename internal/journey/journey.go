@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"airlock/internal/manifest"
 	"airlock/internal/media"
 	"airlock/internal/progress"
@@ -103,8 +105,15 @@ func (b *Bundle) small() []string {
 // large returns the files whose blocks are listed, in the order in which they are.
 func (b *Bundle) large() []manifest.Volume { return b.Texts.Manifest.Large() }
 
-// signatures writes the signatures.
-func (b *Bundle) signatures(to Place) error { return b.eachSignature(to.Put) }
+// signatures writes the signatures, side by side.
+func (b *Bundle) signatures(to Place) error {
+	var g errgroup.Group
+	err := b.eachSignature(func(name string, armored []byte) error {
+		g.Go(func() error { return to.Put(name, armored) })
+		return nil
+	})
+	return errors.Join(err, g.Wait())
+}
 
 // eachSignature calls do with each signature file of the bundle.
 func (b *Bundle) eachSignature(do func(name string, armored []byte) error) error {

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"airlock/internal/manifest"
 	"airlock/internal/media"
 	"airlock/internal/progress"
@@ -66,14 +68,16 @@ func (b *Bundle) send(ctx context.Context, l load) (Outcome, error) {
 	if err := l.bring(ctx, have, files); err != nil {
 		return Written, err
 	}
-	if err := b.signatures(l.to); err != nil {
+	var texts errgroup.Group
+	texts.Go(func() error { return b.signatures(l.to) })
+	if !l.part { // copy.tar has SHA256SUMS, so it stays away too
+		texts.Go(func() error { return b.Copy(l.to) })
+	}
+	if err := texts.Wait(); err != nil {
 		return Written, err
 	}
-	if l.part { // copy.tar has SHA256SUMS, so it stays away too
+	if l.part {
 		return Written, l.to.Sync()
-	}
-	if err := b.Copy(l.to); err != nil {
-		return Written, err
 	}
 	if err := errors.Join(l.to.Put(manifest.SumsName, b.Texts.Text()), l.mark(have)); err != nil {
 		return Written, err
@@ -99,7 +103,10 @@ func (l *load) begin(have *Holding) error {
 // texts of another one, which would then seem to be damaged.
 func (l *load) removeCopy(have *Holding) error {
 	r, ok := l.to.(remover)
-	if _, err := fs.Stat(l.there, manifest.CopyName); err != nil || !ok || have.Sums {
+	if !ok || have.Sums {
+		return nil
+	}
+	if _, err := fs.Stat(l.there, manifest.CopyName); err != nil {
 		return nil
 	}
 	return r.Remove(manifest.CopyName)

@@ -22,7 +22,7 @@ func (w *writer) put(ctx context.Context, name string, size int64, r io.Reader) 
 	if err != nil {
 		return err
 	}
-	err = fill(ctx, f, r, size)
+	err = fill(ctx, &early{f: f}, r, size)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -38,20 +38,36 @@ func (w *writer) put(ctx context.Context, name string, size int64, r io.Reader) 
 	return nil
 }
 
+// early has the kernel begin to write out what it was given every so many bytes:
+// so the disk is busy before the last byte, and the sync at the end is short.
+// It hides the file's ReadFrom, which would take a buffer of its own.
+type early struct {
+	f               *os.File
+	written, kicked int64
+}
+
+const earlyEvery = 8 << 20
+
+func (e *early) Write(p []byte) (int, error) {
+	n, err := e.f.Write(p)
+	if e.written += int64(n); e.written-e.kicked >= earlyEvery {
+		beginWriting(e.f, e.kicked, e.written-e.kicked)
+		e.kicked = e.written
+	}
+	return n, err
+}
+
 // bufferSize is how much is copied at once, in bytes.
 const bufferSize = 256 << 10
 
 // fill copies just size bytes.
 func fill(ctx context.Context, f io.Writer, r io.Reader, size int64) error {
-	n, err := io.CopyBuffer(onlyWriter{f}, &part{ctx: ctx, body: io.LimitReader(r, size+1), left: size}, make([]byte, min(bufferSize, size+1)))
+	n, err := io.CopyBuffer(f, &part{ctx: ctx, body: io.LimitReader(r, size+1), left: size}, make([]byte, min(bufferSize, size+1)))
 	if err == nil && n != size {
 		err = fmt.Errorf("got more than %d bytes", size)
 	}
 	return err
 }
-
-// onlyWriter hides a file's ReadFrom, which would take its own buffer.
-type onlyWriter struct{ io.Writer }
 
 // hasDigest reports whether a blob is there with its size and SHA-256.
 func hasDigest(ctx context.Context, fsys fs.FS, blob oci.Descriptor) (bool, error) {

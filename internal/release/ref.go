@@ -1,6 +1,7 @@
 package release
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -114,13 +115,16 @@ func FullName(name string) (string, error) {
 	return named.String(), nil
 }
 
+// ErrUnnamed is wrapped where an image has to be given a name.
+var ErrUnnamed = errors.New("has no full name of its own")
+
 // DefaultName is what the image is called at the far side if the release file
 // does not say: the name it has where it comes from. A registry's image without
 // tag or digest is "latest", as everywhere.
 func (r Ref) DefaultName() (string, error) {
 	inLayout := r.Transport == OCILayout || r.Transport == OCIArchive
 	if r.Name == "" || (inLayout && !strings.Contains(r.Name, "/")) {
-		return "", fmt.Errorf("image %q: has no full name of its own; give it one with names", r)
+		return "", fmt.Errorf("image %q: %w; give it one with names", r, ErrUnnamed)
 	}
 	full, err := FullName(r.Name)
 	if err != nil {

@@ -90,7 +90,7 @@ func (a *Amendment) Size() (int64, error) { return a.f.size() }
 
 // WriteAt writes all of p at an offset.
 func (a *Amendment) WriteAt(p []byte, off int64) (int, error) {
-	n, err := a.f.WriteAt(p, off)
+	n, err := writeAt(a.f.File, p, off)
 	return n, a.f.named("writing", err)
 }
 

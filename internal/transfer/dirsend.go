@@ -72,19 +72,34 @@ func (f *dirFile) writeAt(b []byte, off int64) error {
 	if end := off + int64(len(b)); end > f.reserved {
 		f.reserved = f.d.place.reserve(f.File, f.reserved, end)
 	}
-	_, err := f.WriteAt(b, off)
+	_, err := writeAt(f.File, b, off)
 	return f.named("writing", err)
 }
 
 func (f *dirFile) firm() bool { return true }
 
 func (f *dirFile) pipeTo() pipeTo {
+	kicked := int64(-1) // what is before it was given to write-back
 	return pipeTo{
-		// One writer: FAT fills what lies before a byte with zeros first.
-		packet: 1 << 20, workers: 1, window: resend / 2,
-		write: f.writeAt,
-		sync:  func() error { return f.named("syncing", f.Sync()) },
+		// In order: FAT fills what lies before a byte with zeros first.
+		packet: 1 << 20, window: resend / 2,
+		write: func(b []byte, off int64) error {
+			if kicked < 0 {
+				kicked = off
+			}
+			err := f.writeAt(b, off)
+			if err == nil {
+				kicked = kick(f.File, kicked, off+int64(len(b)))
+			}
+			return err
+		},
+		sync: f.datasync,
 	}
+}
+
+// datasync makes the file's bytes durable, and that they are its.
+func (f *dirFile) datasync() error {
+	return f.named("syncing", retry(func() error { return unix.Fdatasync(int(f.Fd())) }))
 }
 
 func (f *dirFile) named(op string, err error) error {

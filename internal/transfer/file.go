@@ -60,18 +60,23 @@ func (w *file) Write(b []byte) (int, error) {
 	if end := w.size + int64(len(b)); end > w.reserved {
 		w.reserved = w.place.reserve(w.f, w.size, end)
 	}
-	written := 0
-	for len(b) > 0 {
-		n, err := w.f.WriteAt(b[:min(len(b), writeAtOnce)], w.size)
-		w.size += int64(n)
-		written += n
-		if err != nil {
-			return written, w.fail("writing", err)
-		}
-		b = b[n:]
+	n, err := writeAt(w.f, b, w.size)
+	w.size += int64(n)
+	if err != nil {
+		return n, w.fail("writing", err)
 	}
 	w.writeBack()
-	return written, nil
+	return n, nil
+}
+
+// writeAt writes b, writeAtOnce bytes at a time.
+func writeAt(f *os.File, b []byte, off int64) (written int, err error) {
+	for written < len(b) && err == nil {
+		n := 0
+		n, err = f.WriteAt(b[written:min(len(b), written+writeAtOnce)], off+int64(written))
+		written += n
+	}
+	return written, err
 }
 
 // Close makes the file and its name durable. A second call is an error.
@@ -127,11 +132,7 @@ func (w *file) fail(op string, err error) error {
 
 // writeBack starts what is due.
 func (w *file) writeBack() {
-	if w.size-w.kicked >= kickEvery {
-		// Advice: a file system that has none of it still gets the fdatasync.
-		_ = unix.SyncFileRange(int(w.f.Fd()), w.kicked, w.size-w.kicked, unix.SYNC_FILE_RANGE_WRITE)
-		w.kicked = w.size
-	}
+	w.kicked = kick(w.f, w.kicked, w.size)
 	if w.size-w.synced < syncEvery {
 		return
 	}
@@ -145,4 +146,15 @@ func (w *file) writeBack() {
 		}
 		<-w.flush
 	}()
+}
+
+// kick has the kernel begin to write out the bytes [from, to) of a file if they
+// are enough for it, and returns where the next ones begin. It waits for nothing.
+func kick(f *os.File, from, to int64) int64 {
+	if to-from < kickEvery {
+		return from
+	}
+	// Advice: a file system that has none of it still gets the fdatasync.
+	_ = unix.SyncFileRange(int(f.Fd()), from, to-from, unix.SYNC_FILE_RANGE_WRITE)
+	return to
 }

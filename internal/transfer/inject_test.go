@@ -1,6 +1,8 @@
 package transfer
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -35,6 +37,8 @@ func TestHelper(t *testing.T) {
 		err = errors.Join(err, w.Close())
 	}
 	tell("create", err)
+	noise := make([]byte, 9<<20)
+	tell("send", Sender{}.Send(t.Context(), d, File{Name: "send", Size: int64(len(noise)), SHA256: sha256.Sum256(noise), Bytes: bytes.NewReader(noise)}))
 	tell("sync", d.Sync())
 }
 
@@ -45,15 +49,15 @@ func TestInjected(t *testing.T) {
 		missing(t, err.Error())
 	}
 	const ok, io, full = "io=false full=false ok=true", "io=true full=false ok=false", "io=false full=true ok=false"
-	for inject, want := range map[string]struct{ put, create, sync, content string }{
-		"fsync:error=EIO":             {io, io, io, "old"},
-		"fsync:error=EINTR:when=1":    {ok, ok, ok, "new"},
-		"fdatasync:error=EIO":         {ok, io, ok, "new"},
-		"fdatasync:error=ENOSPC":      {ok, full, ok, "new"},
-		"renameat:error=ENOSPC":       {full, ok, ok, "old"},
-		"renameat:error=EIO":          {io, ok, ok, "old"},
-		"syncfs:error=EIO":            {ok, ok, io, "new"},
-		"sync_file_range:error=EPERM": {ok, ok, ok, "new"},
+	for inject, want := range map[string]struct{ put, create, send, sync, content string }{
+		"fsync:error=EIO":             {io, io, io, io, "old"},
+		"fsync:error=EINTR:when=1":    {ok, ok, ok, ok, "new"},
+		"fdatasync:error=EIO":         {ok, io, io, ok, "new"},
+		"fdatasync:error=ENOSPC":      {ok, full, full, ok, "new"},
+		"renameat:error=ENOSPC":       {full, ok, full, ok, "old"},
+		"renameat:error=EIO":          {io, ok, io, ok, "old"},
+		"syncfs:error=EIO":            {ok, ok, ok, io, "new"},
+		"sync_file_range:error=EPERM": {ok, ok, ok, ok, "new"},
 	} {
 		t.Run(inject, func(t *testing.T) {
 			dir := t.TempDir()
@@ -66,7 +70,7 @@ func TestInjected(t *testing.T) {
 			if err != nil && !strings.Contains(string(out), "sync: ") {
 				missing(t, fmt.Sprintf("strace cannot run here: %v: %s", err, out))
 			}
-			for step, want := range map[string]string{"put": want.put, "create": want.create, "sync": want.sync} {
+			for step, want := range map[string]string{"put": want.put, "create": want.create, "send": want.send, "sync": want.sync} {
 				if !strings.Contains(string(out), step+": "+want+"\n") {
 					t.Errorf("want %s: %s in\n%s", step, want, out)
 				}
@@ -74,7 +78,7 @@ func TestInjected(t *testing.T) {
 			if got, err := os.ReadFile(filepath.Join(dir, "put")); err != nil || string(got) != want.content {
 				t.Errorf("the file holds %q, %v", got, err)
 			}
-			if left, _ := filepath.Glob(filepath.Join(dir, ".partial-*")); len(left) > 0 {
+			if left, _ := filepath.Glob(filepath.Join(dir, ".partial-put")); len(left) > 0 {
 				t.Errorf("left behind: %q", left)
 			}
 		})

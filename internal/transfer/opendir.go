@@ -41,7 +41,7 @@ func (f *Folder) Open(name string) (fs.File, error) {
 		if err != nil {
 			return &fs.PathError{Op: "open", Path: name, Err: explain(err)}
 		}
-		file = r
+		file = &opened{File: r}
 		return nil
 	})
 	return file, err

@@ -30,12 +30,14 @@ type pipe struct {
 
 // pipeTo is where a pipe leads.
 type pipeTo struct {
-	packet, workers int
-	window          int64
-	write           func(b []byte, off int64) error
-	sync            func() error
-	durable         func(upTo int64) error // called in order, from one goroutine
-	rate            *bucket
+	packet  int
+	workers int // that write side by side; 0: whoever pushes writes, in order
+	window  int64
+	write   func(b []byte, off int64) error
+	sync    func() error
+	last    func() error           // in the place of the last sync, when all was written; nil: sync
+	durable func(upTo int64) error // called in order, from one goroutine
+	rate    *bucket
 }
 
 type piece struct {
@@ -48,11 +50,12 @@ func newPipe(to pipeTo, from int64) *pipe {
 	p := &pipe{pipeTo: to, acked: map[int64]int64{}, pushed: from, safe: from, end: -1}
 	p.news = sync.NewCond(&p.mu)
 	p.work, p.free = make(chan piece), make(chan []byte, p.workers+1)
-	for range p.workers + 1 {
-		p.free <- make([]byte, p.packet)
-	}
 	for range p.workers {
+		p.free <- make([]byte, p.packet)
 		p.wg.Go(p.writer)
+	}
+	if p.workers > 0 {
+		p.free <- make([]byte, p.packet)
 	}
 	p.wg.Go(p.syncer)
 	return p
@@ -63,7 +66,8 @@ func newPipe(to pipeTo, from int64) *pipe {
 func (p *pipe) buffer() []byte { return <-p.free }
 
 // push hands over the next piece, at most a packet long, in a buffer of
-// buffer's. It waits while too much is not durable.
+// buffer's; without workers it is the caller's again when push returns. It
+// waits while too much is not durable.
 func (p *pipe) push(ctx context.Context, b []byte) error {
 	err := p.rate.wait(ctx, len(b))
 	p.mu.Lock()
@@ -76,12 +80,16 @@ func (p *pipe) push(ctx context.Context, b []byte) error {
 	at, err := p.pushed, p.err
 	p.pushed += int64(len(b))
 	p.mu.Unlock()
-	if err != nil {
+	switch {
+	case p.workers == 0 && err == nil:
+		p.put(piece{b, at})
+	case p.workers == 0:
+	case err == nil:
+		p.work <- piece{b, at}
+	default:
 		p.free <- b[:cap(b)]
-		return err
 	}
-	p.work <- piece{b, at}
-	return nil
+	return err
 }
 
 // room is how much the next piece may have so that it lies in one window.
@@ -116,23 +124,27 @@ func (p *pipe) stop(err error) {
 
 func (p *pipe) writer() {
 	for w := range p.work {
-		p.mu.Lock()
-		err := p.err
-		p.mu.Unlock()
-		if err == nil {
-			err = p.write(w.b, w.off)
-		}
-		p.mu.Lock()
-		if err != nil {
-			p.stop(err)
-		} else {
-			begin := w.off - w.off%p.window
-			p.acked[begin] += int64(len(w.b))
-			p.news.Broadcast()
-		}
-		p.mu.Unlock()
+		p.put(w)
 		p.free <- w.b[:cap(w.b)]
 	}
+}
+
+// put writes a piece, unless the pipe has ended.
+func (p *pipe) put(w piece) {
+	p.mu.Lock()
+	err := p.err
+	p.mu.Unlock()
+	if err == nil {
+		err = p.write(w.b, w.off)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.stop(err)
+		return
+	}
+	p.acked[w.off-w.off%p.window] += int64(len(w.b))
+	p.news.Broadcast()
 }
 
 // syncer makes durable what is complete.
@@ -146,8 +158,12 @@ func (p *pipe) syncer() {
 			p.news.Wait()
 			continue
 		}
+		sync := p.sync
+		if upTo == p.end && p.last != nil {
+			sync = p.last
+		}
 		p.mu.Unlock()
-		err := p.sync()
+		err := sync()
 		if err == nil {
 			err = p.durable(upTo)
 		}
@@ -186,9 +202,12 @@ func (p *pipe) complete(first int64) int64 {
 func (p *pipe) pump(ctx context.Context, src io.ReaderAt, from, to int64) error {
 	return p.finish(inOrder(ctx, source{src}, from, to, func(b []byte) error {
 		for len(b) > 0 {
-			piece := p.buffer()
-			n := copy(piece[:p.room()], b)
-			if err := p.push(ctx, piece[:n]); err != nil {
+			n := int(min(p.room(), int64(len(b))))
+			piece := b[:n]
+			if p.workers > 0 {
+				piece = append(p.buffer()[:0], piece...)
+			}
+			if err := p.push(ctx, piece); err != nil {
 				return err
 			}
 			b = b[n:]

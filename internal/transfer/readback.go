@@ -179,29 +179,34 @@ func dropDevice(path string) bool {
 }
 
 // resident tells whether any page of the file is in memory, or that may not
-// be known (mincore(2) says "yes" to who may not write the file).
+// be known.
 func resident(fd int, size int64) bool {
+	cached, known := cachedBytes(fd, size)
+	return !known || cached > 0
+}
+
+// cachedBytes returns how many bytes of a file are in memory. False: the kernel
+// would not say. To who may not write the file it says that all are (mincore(2)).
+func cachedBytes(fd int, size int64) (cached int64, known bool) {
 	const window = 1 << 30
 	page := int64(os.Getpagesize())
 	for off := int64(0); off < size; off += window {
 		n := min(window, size-off)
 		m, err := unix.Mmap(fd, off, int(n), unix.PROT_READ, unix.MAP_SHARED)
 		if err != nil {
-			return true
+			return 0, false
 		}
 		in := make([]byte, (n+page-1)/page)
 		_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&m[0])), uintptr(n), uintptr(unsafe.Pointer(&in[0])))
 		_ = unix.Munmap(m)
 		if errno != 0 {
-			return true
+			return 0, false
 		}
 		for _, p := range in {
-			if p&1 != 0 {
-				return true
-			}
+			cached += int64(p&1) * page
 		}
 	}
-	return false
+	return cached, true
 }
 
 type chunk struct {

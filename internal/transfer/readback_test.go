@@ -292,3 +292,47 @@ func TestDirUnmounted(t *testing.T) {
 		t.Errorf("written to the mount point: %q", names)
 	}
 }
+
+// TestFolderReadsPastTheCache reads a file that is not in memory in large pieces:
+// the bytes are the file's, up to its odd end, and the page cache has not taken them.
+func TestFolderReadsPastTheCache(t *testing.T) {
+	dir := t.TempDir()
+	d, err := NewDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := make([]byte, 9<<20+4097)
+	rand.NewChaCha8([32]byte{1}).Read(data)
+	if err := d.Put("x.vol", data); err != nil {
+		t.Fatal(err)
+	}
+	back, err := d.ReadBack(t.Context(), progress.Discard, "x.vol") // drops it from memory
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder, err := OpenDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := folder.Open("x.vol")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got := make([]byte, 10<<20)
+	for off := 0; off < len(data); off += 1 << 20 {
+		n, err := f.(io.ReaderAt).ReadAt(got[off:off+1<<20], int64(off))
+		if want := min(1<<20, len(data)-off); n != want || (n < 1<<20) != (err == io.EOF) {
+			t.Errorf("at %d: %d bytes, %v, want %d", off, n, err, want)
+		}
+	}
+	if !bytes.Equal(got[:len(data)], data) {
+		t.Error("other bytes than the file's")
+	}
+	if back[0].Source != FromMedium {
+		t.Skip("nothing here is read past the page cache")
+	}
+	if cached, known := cachedBytes(int(f.(*opened).Fd()), int64(len(data))); !known || cached > 2<<20 {
+		t.Errorf("%d bytes are in memory (known: %v)", cached, known)
+	}
+}

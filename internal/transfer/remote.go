@@ -56,19 +56,27 @@ func (r *ServerFiles) Stat(name string) (info fs.FileInfo, err error) {
 			return err
 		})
 	})
-	switch {
-	case err != nil:
-	case name == ".":
+	if err == nil && name == "." {
 		return dot{info}, nil
-	case !info.Mode().IsRegular():
-		err = ErrNotRegular
-	case info.Size() < 0:
-		err = fmt.Errorf("%w: a size of %d bytes", fs.ErrInvalid, info.Size())
+	}
+	if err == nil {
+		err = plain(info)
 	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
 	}
 	return info, nil
+}
+
+// plain returns nil for what a server says of a regular file.
+func plain(info fs.FileInfo) error {
+	switch {
+	case !info.Mode().IsRegular():
+		return ErrNotRegular
+	case info.Size() < 0:
+		return fmt.Errorf("%w: a size of %d bytes", fs.ErrInvalid, info.Size())
+	}
+	return nil
 }
 
 // dot is the folder's FileInfo under the name that it has here.
@@ -94,6 +102,7 @@ func (r *ServerFiles) ReadDir(name string) (list []fs.DirEntry, err error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "readdir", Path: r.s.path("."), Err: err}
 	}
+	r.s.isThere()
 	for _, i := range infos {
 		if fs.ValidPath(i.Name()) && i.Name() == path.Base(i.Name()) && i.Name() != "." {
 			list = append(list, fs.FileInfoToDirEntry(i))
@@ -234,9 +243,10 @@ func (f *remoteFile) open() (*part, error) {
 // looked at; later it may have become another one.
 func (f *remoteFile) another() (*part, error) {
 	if len(f.parts) == 0 {
-		return f.s.openPart(f.s.ctx, f.name, (*link).read)
+		f.s.warm(f.info.Size())
+		return f.s.openPart(f.s.ctx, f.name, f.s.take, (*link).read)
 	}
-	p, err := f.s.openPart(f.s.ctx, f.name, (*link).readRegular)
+	p, err := f.s.openPart(f.s.ctx, f.name, f.s.spread, (*link).readRegular)
 	if err != nil {
 		return nil, err
 	}

@@ -101,24 +101,33 @@ func (s *slot) link(ctx context.Context, d *dialer) (*link, error) {
 	return l, nil
 }
 
-// living returns a connection that lives, or nil.
-func (s *Server) living() *link {
+// living returns the connection that lives and that the fewest files use, or nil.
+func (s *Server) living() (best *link) {
 	for _, one := range s.slots {
 		if one.mu.TryLock() {
 			l := one.l
 			one.mu.Unlock()
-			if l != nil && !l.dead() {
-				return l
+			if l != nil && !l.dead() && (best == nil || l.users.Load() < best.users.Load()) {
+				best = l
 			}
 		}
 	}
-	return nil
+	return best
 }
 
-// take returns the connection that the fewest files use, or any that lives if
-// that one cannot be made, and how to give it back. A connection ends with ctx,
-// if that ends while it is taken.
+// take returns a connection that lives, or makes one, and how to give it back. A
+// connection ends with ctx, if that ends while it is taken.
 func (s *Server) take(ctx context.Context) (*link, func(), error) {
+	if l := s.living(); l != nil && s.ctx.Err() == nil {
+		return l, s.use(ctx, l), nil
+	}
+	return s.spread(ctx)
+}
+
+// spread is take for what deserves a connection more, which takes ten round
+// trips to be made: it returns the connection that the fewest files use, made or
+// not, or any that lives if that one cannot be made.
+func (s *Server) spread(ctx context.Context) (*link, func(), error) {
 	if err := s.ctx.Err(); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", s.name, context.Cause(s.ctx))
 	}
@@ -185,12 +194,22 @@ func (s *Server) makeFolder(l *link) error {
 	if s.ready.done {
 		return nil
 	}
-	err := l.do(func() error { return l.sftp.MkdirAll(s.url.Dir) })
+	err := l.do(func() error { return l.sftp.Mkdir(s.url.Dir) }) // mostly that is all it takes
+	if err != nil {
+		err = l.do(func() error { return l.sftp.MkdirAll(s.url.Dir) })
+	}
 	if err != nil {
 		return fmt.Errorf("creating folder %q on the server: %w", s.url.Dir, err)
 	}
 	s.ready.done = true
 	return nil
+}
+
+// isThere notes that the folder need not be created.
+func (s *Server) isThere() {
+	s.ready.Lock()
+	defer s.ready.Unlock()
+	s.ready.done = true
 }
 
 // Put writes a small file whole: under another name first, made durable where
@@ -210,6 +229,7 @@ func (s *Server) Put(name string, data []byte) error {
 
 func (s *Server) put(l *link, name string, data []byte) error {
 	aside := s.path(partialName(name))
+	standing := l.looking(s.path(name))
 	f, err := l.create(aside)
 	if err != nil {
 		return err
@@ -227,7 +247,7 @@ func (s *Server) put(l *link, name string, data []byte) error {
 		err = cerr
 	}
 	if err == nil {
-		err = l.rename(aside, s.path(name))
+		err = l.rename(aside, s.path(name), <-standing)
 	}
 	if errors.Is(err, fs.ErrExist) && l.same(s.path(name), data) {
 		err = nil
@@ -256,8 +276,11 @@ func (s *Server) FreeSpace() (free int64, err error) {
 	return free, err
 }
 
-// create makes a file that did not exist before.
+// create makes a file that did not exist before: what stands there goes first.
 func (l *link) create(name string) (f *sftp.File, err error) {
+	if f, err = l.openFile(name, flagsNew); err == nil || errors.Is(err, ErrCut) {
+		return f, err
+	}
 	if err := l.regular(name); err == nil {
 		err = l.do(func() error { return l.sftp.Remove(name) })
 		if err != nil {
@@ -266,11 +289,19 @@ func (l *link) create(name string) (f *sftp.File, err error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	err = l.do(func() (err error) {
-		f, err = l.sftp.OpenFile(name, flagsNew)
-		return err
-	})
+	return l.openFile(name, flagsNew)
+}
+
+func (l *link) openFile(name string, flags int) (f *sftp.File, err error) {
+	err = l.do(func() (err error) { f, err = l.sftp.OpenFile(name, flags); return err })
 	return f, err
+}
+
+// looking asks what regular tells, without waiting for the answer.
+func (l *link) looking(name string) <-chan error {
+	answer := make(chan error, 1)
+	go func() { answer <- l.regular(name) }()
+	return answer
 }
 
 // regular returns nil for a regular file, fs.ErrNotExist for nothing and
@@ -284,13 +315,14 @@ func (l *link) regular(name string) error {
 	return err
 }
 
-// rename puts a file in the place of another. Without posix-rename the target
-// must not exist: draft-ietf-secsh-filexfer-02, section 6.5.
-func (l *link) rename(from, to string) error {
-	if err := l.regular(to); err == nil && !l.posixRename {
+// rename puts a file in the place of another, of which regular has told standing.
+// Without posix-rename the target must not exist: draft-ietf-secsh-filexfer-02,
+// section 6.5.
+func (l *link) rename(from, to string, standing error) error {
+	if standing == nil && !l.posixRename {
 		return fs.ErrExist
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	} else if standing != nil && !errors.Is(standing, fs.ErrNotExist) {
+		return standing
 	}
 	return l.do(func() error {
 		if l.posixRename {

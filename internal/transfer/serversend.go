@@ -32,27 +32,35 @@ func (s *Server) changing(step func(*link) error) error {
 }
 
 func (s *Server) unfinished(ctx context.Context, aside string, size int64) (slowFile, error) {
-	p, err := s.openPart(ctx, aside, func(l *link, name string) (f *sftp.File, err error) {
+	fresh := false
+	p, err := s.openPart(ctx, aside, s.take, func(l *link, name string) (*sftp.File, error) {
 		if err := s.makeFolder(l); err != nil {
 			return nil, err
 		}
-		flags := os.O_RDWR
-		if err = l.regular(name); errors.Is(err, fs.ErrNotExist) {
-			flags, err = flagsNew, nil
+		f, err := l.openFile(name, flagsNew)
+		if fresh = err == nil; fresh || errors.Is(err, ErrCut) {
+			return f, err
 		}
-		if err == nil {
-			err = l.do(func() (err error) { f, err = l.sftp.OpenFile(name, flags); return err })
+		if again := l.regular(name); errors.Is(again, fs.ErrNotExist) {
+			return nil, err
+		} else if again != nil {
+			return nil, again
 		}
-		return f, err
+		return l.openFile(name, os.O_RDWR)
 	})
-	if err != nil || !s.isWide(size) {
-		return p, err
+	if err != nil {
+		return nil, err
+	}
+	p.fresh = fresh
+	s.warm(size)
+	if !s.isWide(size) {
+		return p, nil
 	}
 	return s.widen(ctx, p), nil
 }
 
 func (s *Server) existing(ctx context.Context, name string) (slowFile, error) {
-	return s.openPart(ctx, name, (*link).readRegular)
+	return s.openPart(ctx, name, s.take, (*link).readRegular)
 }
 
 // readRegular opens a file if it is a regular one.
@@ -64,12 +72,14 @@ func (l *link) readRegular(name string) (*sftp.File, error) {
 }
 
 func (l *link) read(name string) (f *sftp.File, err error) {
-	err = l.do(func() (err error) { f, err = l.sftp.Open(name); return err })
-	return f, err
+	return l.openFile(name, os.O_RDONLY)
 }
 
-func (s *Server) openPart(ctx context.Context, name string, open func(*link, string) (*sftp.File, error)) (*part, error) {
-	l, give, err := s.take(ctx)
+// taking is take or spread.
+type taking func(context.Context) (*link, func(), error)
+
+func (s *Server) openPart(ctx context.Context, name string, take taking, open func(*link, string) (*sftp.File, error)) (*part, error) {
+	l, give, err := take(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +99,9 @@ type part struct {
 	give func()
 	name string
 	once sync.Once
+
+	fresh   bool // it was made when it was opened
+	durable bool // all of it: nothing was written since it was made so
 }
 
 func (p *part) Close() (err error) {
@@ -111,6 +124,9 @@ func (p *part) size() (n int64, err error) {
 }
 
 func (p *part) truncate(size int64) error {
+	if p.fresh && size == 0 {
+		return nil
+	}
 	if now, err := p.size(); err != nil || now == size {
 		return err
 	}
@@ -190,7 +206,7 @@ func (p *part) pipeTo() pipeTo {
 		sync:   func() error { return nil },
 	}
 	if p.l.fsync {
-		to.sync = p.syncer()
+		to.sync, to.last = p.syncer(), p.syncAll
 	}
 	return to
 }
@@ -220,15 +236,23 @@ func (p *part) syncer() func() error {
 
 func (p *part) commit(name string) error {
 	defer p.Close()
-	if p.l.fsync {
-		if err := p.l.do(p.f.Sync); err != nil {
-			return p.named("syncing", err)
+	if p.l.fsync && !p.durable {
+		if err := p.syncAll(); err != nil {
+			return err
 		}
 	}
+	standing := p.l.looking(p.s.path(name))
 	if err := p.l.do(p.f.Close); err != nil {
 		return p.named("closing", err)
 	}
-	return p.named("finishing", p.l.rename(p.s.path(p.name), p.s.path(name)))
+	return p.named("finishing", p.l.rename(p.s.path(p.name), p.s.path(name), <-standing))
+}
+
+// syncAll makes the file durable when all that is to be written of it was answered.
+func (p *part) syncAll() error {
+	err := p.l.do(p.f.Sync)
+	p.durable = err == nil
+	return p.named("syncing", err)
 }
 
 // Create returns a writer of the file of that name. The bytes travel under
@@ -239,7 +263,7 @@ func (s *Server) Create(name string) (io.WriteCloser, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
 	}
-	u, err := s.openPart(s.ctx, partialName(name), func(l *link, path string) (*sftp.File, error) {
+	u, err := s.openPart(s.ctx, partialName(name), s.spread, func(l *link, path string) (*sftp.File, error) {
 		if err := s.makeFolder(l); err != nil {
 			return nil, err
 		}

@@ -11,6 +11,21 @@ import (
 // from 16 MiB on. Below that, logging in again takes longer than it saves.
 func (s *Server) isWide(size int64) bool { return len(s.slots) > 1 && size >= s.resend/4 }
 
+// warm begins to make the connections that there may be, for the files after one
+// of that size. Nobody waits for them. A wide file makes its own.
+func (s *Server) warm(size int64) {
+	if size < s.resend/16 || s.isWide(size) {
+		return
+	}
+	for _, one := range s.slots {
+		go func() {
+			if !one.rests() {
+				_, _ = one.link(s.ctx, s.dialer) // without it the others do
+			}
+		}()
+	}
+}
+
 // wide is a file on the server that is written over several connections. The
 // first one's handle does all the rest.
 type wide struct {

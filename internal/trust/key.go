@@ -51,7 +51,7 @@ func parseKey(path string, text []byte, passphrase func(prompt string) ([]byte, 
 	}
 	return &Key{
 		pub:     private.PublicKey(),
-		comment: commentBeside(path, private.PublicKey()),
+		comment: CommentBeside(path, private.PublicKey()),
 		sign:    func(data []byte) (*ssh.Signature, error) { return signWith(private, data) },
 	}, nil
 }
@@ -163,9 +163,9 @@ func decryptKey(path string, text []byte, passphrase func(prompt string) ([]byte
 	return private, err
 }
 
-// commentBeside returns the comment in path.pub if that is the same key's
+// CommentBeside returns the comment in path.pub if that is the same key's
 // public half, else nothing: a comment only helps people.
-func commentBeside(path string, pub ssh.PublicKey) string {
+func CommentBeside(path string, pub ssh.PublicKey) string {
 	text, err := readSmall(path + ".pub")
 	if err != nil {
 		return ""

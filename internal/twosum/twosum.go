@@ -96,6 +96,17 @@ func (s *Hash) Write(piece []byte) (int, error) {
 	return len(piece), nil
 }
 
+// WriteBoth is Write that adds the piece to another run's hash as well.
+func (s *Hash) WriteBoth(other *Hash, piece []byte) {
+	if !fast || len(piece)%BlockSize > 0 {
+		other.Write(piece)
+		s.Write(piece)
+		return
+	}
+	other.begin(piece)
+	s.add(&other.fast.h, piece)
+}
+
 // add adds a piece, and its whole blocks to another state as well.
 func (s *Hash) add(other *[8]uint32, piece []byte) {
 	s.begin(piece)

@@ -73,6 +73,14 @@ func TestAppendTo(t *testing.T) {
 				t.Fatalf("%d bytes: %x", len(piece), got)
 			}
 		}
+		var third, fourth Hash
+		fourth.Write(data[:64])
+		for _, piece := range [][]byte{data[64:128], data[128:128], data[128 : 128+n]} {
+			third.WriteBoth(&fourth, piece)
+		}
+		if third.Sum() != sha256.Sum256(data[64:128+n]) || fourth.Sum() != sha256.Sum256(data[:128+n]) {
+			t.Fatalf("%d bytes, to both, have other hashes", 128+n)
+		}
 		if long.Sum() != sha256.Sum256(data[:2048+n]) || short.Sum() != sha256.Sum256(data[1024:2048+n]) {
 			t.Fatalf("%d bytes have other hashes", 2048+n)
 		}

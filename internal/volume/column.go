@@ -7,12 +7,25 @@ import (
 	"airlock/internal/manifest"
 )
 
-// column computes the parity of one stripe after the other, from volumes that
-// are read back. It goes from slice to slice of all the stripe's blocks: all of
-// it but the parity that was computed stays in the processor's cache.
+// piece is a slice of every block of a stripe: what is computed at once, and
+// written in order. Everything that it takes stays in the processor's cache.
+type piece struct {
+	stripe stripe
+	offset int64 // in the blocks
+}
+
+// piece returns a group's piece of that number: all of a stripe, then the next.
+func (p *protecting) piece(first stripe, number int) piece {
+	const each = manifest.BlockSize / slice
+	return piece{first + stripe(number/each), int64(number%each) * slice}
+}
+
+// column computes the parity of one piece after the other, from volumes that
+// are read back.
 type column struct {
 	*protecting
-	parity [][]byte // blocks
+	piece
+	parity [][]byte // slices
 	data   [][]byte // slices of a run of data blocks
 	part   []byte   // scratch
 
@@ -23,7 +36,7 @@ func newColumn(p *protecting) *column {
 	c := &column{protecting: p, part: p.code.newPart(), free: make(chan struct{}, 1), full: make(chan struct{}, 1)}
 	c.free <- struct{}{}
 	for range p.code.parity {
-		c.parity = append(c.parity, make([]byte, manifest.BlockSize))
+		c.parity = append(c.parity, make([]byte, slice))
 	}
 	for range p.code.run {
 		c.data = append(c.data, make([]byte, slice))
@@ -45,50 +58,48 @@ func turn(ctx context.Context, from <-chan struct{}, to chan<- struct{}, work fu
 	return nil
 }
 
-// sum computes the parity of a stripe.
-func (c *column) sum(ctx context.Context, s stripe) error {
-	numbers := c.stripes.data(s)
-	parity := make([][]byte, len(c.parity))
-	for at := int64(0); at < manifest.BlockSize; at += slice {
-		for i, p := range c.parity {
-			parity[i] = p[at : at+slice]
-			clear(parity[i])
+// sum computes the parity of a piece.
+func (c *column) sum(ctx context.Context, at piece) error {
+	c.piece = at
+	for _, p := range c.parity {
+		clear(p)
+	}
+	numbers := c.stripes.data(at.stripe)
+	for first := 0; first < len(numbers); first += c.code.run {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		for first := 0; first < len(numbers); first += c.code.run {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := c.add(numbers, first, at, parity); err != nil {
-				return err
-			}
+		if err := c.add(numbers, first); err != nil {
+			return err
 		}
 	}
-	return c.compare(numbers)
+	return nil
 }
 
-// compare returns an error if the parity is not that of the data blocks as they
-// were written.
-func (c *column) compare(numbers []int64) error {
-	want, none := make([][]byte, len(c.parity)), new(check)
+// compare returns an error if the parity is not that of a stripe's data blocks
+// as they were written.
+func (p *protecting) compare(s stripe) error {
+	numbers, part := p.stripes.data(s), p.code.newPart()
+	want, none := make([][]byte, p.code.parity), new(check)
 	for i := range want {
 		want[i] = make([]byte, checkSize)
 	}
-	for first := 0; first < len(numbers); first += c.code.run {
+	for first := 0; first < len(numbers); first += p.code.run {
 		var data [][]byte
-		for row := first; row < min(first+c.code.run, c.code.data); row++ {
+		for row := first; row < min(first+p.code.run, p.code.data); row++ {
 			if row < len(numbers) {
-				data = append(data, c.set.checks[numbers[row]][:])
+				data = append(data, p.checks[numbers[row]][:])
 			} else {
 				data = append(data, none[:])
 			}
 		}
-		if err := c.code.add(first/c.code.run, data, want, c.part); err != nil {
+		if err := p.code.add(first/p.code.run, data, want, part); err != nil {
 			return err
 		}
 	}
-	for i, p := range c.parity {
-		if *checkOf(p) != check(want[i]) {
-			return c.blame(numbers)
+	for i, f := range p.files {
+		if *f.check.check() != check(want[i]) {
+			return p.blame(numbers)
 		}
 	}
 	return nil
@@ -96,28 +107,28 @@ func (c *column) compare(numbers []int64) error {
 
 // blame returns an error that names a block which is read back otherwise than it
 // was written, if it still is.
-func (c *column) blame(numbers []int64) error {
+func (p *protecting) blame(numbers []int64) error {
 	data := make([]byte, manifest.BlockSize)
 	for _, number := range numbers {
-		data := data[:min(manifest.BlockSize, c.size-number*manifest.BlockSize)]
-		if err := c.read(number, 0, data); err != nil {
+		data := data[:min(manifest.BlockSize, p.size-number*manifest.BlockSize)]
+		if err := p.read(number, 0, data); err != nil {
 			return err
 		}
-		if *checkOf(data) != *c.set.checks[number] {
-			return fmt.Errorf("%w: %s is read back otherwise than it was written", ErrDamaged, c.named(number))
+		if *checkOf(data) != *p.checks[number] {
+			return fmt.Errorf("%w: %s is read back otherwise than it was written", ErrDamaged, p.named(number))
 		}
 	}
-	return fmt.Errorf("%w: %s, or one of its stripe, was once read back otherwise than it was written", ErrDamaged, c.named(numbers[0]))
+	return fmt.Errorf("%w: %s, or one of its stripe, was once read back otherwise than it was written", ErrDamaged, p.named(numbers[0]))
 }
 
-// add adds a slice of a run of data blocks to that slice of the parity.
-func (c *column) add(numbers []int64, first int, at int64, parity [][]byte) error {
+// add adds a run of data blocks to the piece.
+func (c *column) add(numbers []int64, first int) error {
 	rows, read := min(c.code.run, c.code.data-first), int64(0)
 	for i, data := range c.data[:rows] {
 		size := int64(0)
 		if row := first + i; row < len(numbers) {
-			size = max(0, min(slice, c.size-numbers[row]*manifest.BlockSize-at))
-			if err := c.read(numbers[row], at, data[:size]); err != nil {
+			size = max(0, min(slice, c.size-numbers[row]*manifest.BlockSize-c.offset))
+			if err := c.read(numbers[row], c.offset, data[:size]); err != nil {
 				return err
 			}
 			read += size
@@ -125,29 +136,25 @@ func (c *column) add(numbers []int64, first int, at int64, parity [][]byte) erro
 		clear(data[size:])
 	}
 	c.task.Add(read)
-	return c.code.add(first/c.code.run, c.data[:rows], parity, c.part)
+	return c.code.add(first/c.code.run, c.data[:rows], c.parity, c.part)
 }
 
 // read reads a part of a block of the space.
-func (c *column) read(number, at int64, data []byte) error {
-	v, off := c.place(number)
-	if n, err := c.volumes[v].ReadAt(data, off+at); n < len(data) {
-		return fmt.Errorf("reading back %s: %w", c.set.Volumes[v].Name, err)
+func (p *protecting) read(number, at int64, data []byte) error {
+	v, off := p.place(number)
+	if n, err := p.volumes[v].ReadAt(data, off+at); n < len(data) {
+		return fmt.Errorf("reading back %s: %w", p.layout.Name(v), err)
 	}
 	return nil
 }
 
 // place returns which volume has a block of the space, and where.
-func (c *column) place(number int64) (v int, off int64) {
-	per := c.set.Volumes[0].Size // every volume but the last has it
-	if len(c.volumes) == 1 {
-		per = c.size
-	}
+func (p *protecting) place(number int64) (v int, off int64) {
 	off = number * manifest.BlockSize
-	return int(off / per), off % per
+	return int(off / p.layout.Size), off % p.layout.Size
 }
 
-func (c *column) named(number int64) string {
-	v, off := c.place(number)
-	return fmt.Sprintf("block %d of volume %s", off/manifest.BlockSize, c.set.Volumes[v].Name)
+func (p *protecting) named(number int64) string {
+	v, off := p.place(number)
+	return fmt.Sprintf("block %d of volume %s", off/manifest.BlockSize, p.layout.Name(v))
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 
+	"golang.org/x/sync/errgroup"
+
 	"airlock/internal/manifest"
 	"airlock/internal/twosum"
 )
@@ -17,7 +19,9 @@ type parityFile struct {
 	to     io.WriteCloser
 	size   int64
 	sum    twosum.Hash
-	blocks []byte // digests
+	block  twosum.Hash // of the block that has begun
+	check  checking    // of it
+	blocks []byte      // digests
 }
 
 func createParity(name string, create func(name string) (io.WriteCloser, error)) (*parityFile, error) {
@@ -28,6 +32,7 @@ func createParity(name string, create func(name string) (io.WriteCloser, error))
 	return &parityFile{name: name, to: to}, nil
 }
 
+// write writes a block.
 func (f *parityFile) write(block []byte) error {
 	if _, err := f.to.Write(block); err != nil {
 		return fmt.Errorf("writing %s: %w", f.name, err)
@@ -38,14 +43,49 @@ func (f *parityFile) write(block []byte) error {
 	return nil
 }
 
-// finish closes the file and lists it in the set as the next one.
-func (f *parityFile) finish(set *Set) error {
-	if err := f.to.Close(); err != nil {
+// add writes a part of a block.
+func (f *parityFile) add(part []byte) error {
+	if _, err := f.to.Write(part); err != nil {
 		return fmt.Errorf("writing %s: %w", f.name, err)
 	}
-	set.Parity.Files = append(set.Parity.Files, manifest.Volume{Name: f.name, Size: f.size})
-	set.Sums[f.name] = manifest.Digest(f.sum.Sum())
-	set.Blocks = append(set.Blocks, f.blocks...)
+	f.sum.WriteBoth(&f.block, part)
+	f.check.add(part, int(f.size%manifest.BlockSize))
+	f.size += int64(len(part))
+	return nil
+}
+
+// endBlock ends the block that add has written.
+func (f *parityFile) endBlock() {
+	sum := f.block.Sum()
+	f.blocks = append(f.blocks, sum[:]...)
+	f.block, f.check = twosum.Hash{}, checking{}
+}
+
+// finish closes the file and lists it in the set as the next one.
+func (f *parityFile) finish(set *Set) error {
+	return finishAll([]*parityFile{f}, set)
+}
+
+// finishAll closes files side by side, so that they are made durable together,
+// and lists them in the set as the next ones.
+func finishAll(files []*parityFile, set *Set) error {
+	var group errgroup.Group
+	for _, f := range files {
+		group.Go(func() error {
+			if err := f.to.Close(); err != nil {
+				return fmt.Errorf("writing %s: %w", f.name, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, f := range files {
+		set.Parity.Files = append(set.Parity.Files, manifest.Volume{Name: f.name, Size: f.size})
+		set.Sums[f.name] = manifest.Digest(f.sum.Sum())
+		set.Blocks = append(set.Blocks, f.blocks...)
+	}
 	return nil
 }
 
@@ -224,10 +264,6 @@ func (s *parityStream) finish(set *Set) error {
 	if s.failed != nil {
 		return s.failed
 	}
-	set.Parity = s.plan
-	set.Blocks = append(set.Blocks, s.set.Blocks...)
-	for name, sum := range s.set.Sums {
-		set.Sums[name] = sum
-	}
+	set.addParity(&s.set)
 	return nil
 }

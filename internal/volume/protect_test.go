@@ -36,11 +36,31 @@ func TestProtectNoticesOtherBytes(t *testing.T) {
 	}
 }
 
+// TestProtectWaitsForVolumes has volumes that cannot be closed: parity behind
+// them is computed beside the closing, whose error is not lost.
+func TestProtectWaitsForVolumes(t *testing.T) {
+	for _, blocks := range []int64{3, 4, 9} {
+		files, layout := failing{newFiles(), "close", ".vol"}, volume.Layout{Stem: "s", Size: 4 * block}
+		w, err := volume.NewWriter(layout, files.Create)
+		must(t, err)
+		w.KeepChecks()
+		_, err = w.Write(pattern(blocks * block))
+		must(t, err)
+		set, err := w.Close()
+		if err == nil {
+			err = set.Protect(t.Context(), layout, volume.Protection{Percent: 5}, files, progress.Discard)
+		}
+		if !errors.Is(err, errFull) || !strings.Contains(err.Error(), ".vol") {
+			t.Errorf("%d blocks: %v", blocks, err)
+		}
+	}
+}
+
 // TestProtectErrors has parity files that cannot be created, written or closed.
 func TestProtectErrors(t *testing.T) {
 	for _, step := range []string{"create", "write", "close"} {
 		for _, onTheWay := range []bool{false, true} {
-			files, layout := failing{newFiles(), step}, volume.Layout{Stem: "s", Size: 4 * block}
+			files, layout := failing{newFiles(), step, ".par"}, volume.Layout{Stem: "s", Size: 4 * block}
 			w, err := volume.NewWriter(layout, files.Create)
 			must(t, err)
 			if onTheWay {
@@ -63,17 +83,17 @@ func TestProtectErrors(t *testing.T) {
 
 var errFull = errors.New("no space left")
 
-// failing fails at a step of parity files.
+// failing fails at a step of files of a kind.
 type failing struct {
 	bundletest.Files
-	step string
+	step, kind string
 }
 
 func (f failing) Open(name string) (io.ReaderAt, error) { return place{f.Files}.Open(name) }
 
 func (f failing) Create(name string) (io.WriteCloser, error) {
 	w, err := f.Files.Create(name)
-	if !strings.HasSuffix(name, ".par") || err != nil {
+	if !strings.HasSuffix(name, f.kind) || err != nil {
 		return w, err
 	}
 	if f.step == "create" {

@@ -77,7 +77,7 @@ func (p Protection) MaxParity(size int64, layout Layout) int64 {
 	}
 	blocks := BlocksPer(size)
 	most := int64(0)
-	for _, plan := range []*manifest.Parity{p.planBehind(blocks, layout), p.planStream(blocks, layout)} {
+	for _, plan := range p.plans(blocks, layout) {
 		if plan != nil {
 			most = max(most, plan.Total(blocks))
 		}
@@ -88,6 +88,20 @@ func (p Protection) MaxParity(size int64, layout Layout) int64 {
 // planBehind is the plan of Set.Protect.
 func (p Protection) planBehind(blocks int64, layout Layout) *manifest.Parity {
 	return p.plan(blocks, layout, bounds{BlocksPer(layout.Size), manifest.MaxStripeParity})
+}
+
+// planFollow is the plan of Writer.Follow.
+func (p Protection) planFollow(blocks int64, layout Layout) *manifest.Parity {
+	return p.plan(blocks, layout, bounds{followBlocks / p.longest(manifest.MaxStripe, mostParity), mostParity})
+}
+
+// plans returns all of them, nil for one that cannot be.
+func (p Protection) plans(blocks int64, layout Layout) []*manifest.Parity {
+	all := []*manifest.Parity{p.planBehind(blocks, layout), p.planStream(blocks, layout)}
+	if p.Spare == 0 {
+		all = append(all, p.planFollow(blocks, layout))
+	}
+	return all
 }
 
 // planStream is the plan of Writer.Protect, nil if its memory cannot hold one.

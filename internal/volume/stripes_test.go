@@ -103,7 +103,7 @@ func TestMaxParity(t *testing.T) {
 		blocks := 1 + random.Int64N(3000)
 		most, near := p.MaxParity(blocks*manifest.BlockSize, layout)/manifest.BlockSize, int64(0)
 		for n := int64(1); n <= blocks; n++ {
-			for _, plan := range []*manifest.Parity{p.planBehind(n, layout), p.planStream(n, layout)} {
+			for _, plan := range p.plans(n, layout) {
 				if plan != nil && plan.Total(n) > most {
 					t.Fatalf("%+v of %d blocks in volumes of %d bytes: %d blocks, at most %d were told of for %d", p, n, layout.Size, plan.Total(n), most, blocks)
 				} else if plan != nil && n == blocks {

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sync/errgroup"
+
 	"airlock/internal/manifest"
 	"airlock/internal/twosum"
 )
@@ -42,7 +44,8 @@ type Set struct {
 	Blocks  []byte        // blocks.bin
 	Parity  *manifest.Parity
 
-	checks []*check // of each block, for what is read back; see Writer.KeepChecks
+	checks  []*check        // of each block, for what is read back; see Writer.KeepChecks
+	closing *errgroup.Group // the last volume is being made durable; nil: it is
 }
 
 // Writer writes a space as volumes. Hashing and writing run side by side, over
@@ -67,13 +70,17 @@ type Writer struct {
 	readers []io.ReaderAt                          // by volume; ReadAt's
 
 	mu      sync.Mutex // guards offset and fill where ReadAt looks, and the following
-	wrote   sync.Cond  // written or failed has changed
+	wrote   sync.Cond  // one of the following has changed, or set.checks
 	written int64      // bytes that the volumes' files have taken
+	ended   bool       // and will take
 	failed  error
 
 	files  sync.Mutex // held while a file is created or closed: a sink sees one such call at a time
 	parity *parityStream
-	checks bool // are kept, for Set.Protect
+
+	follower *follower
+	checks   bool           // are kept, for Set.Protect and Follow
+	closing  errgroup.Group // the volume that has ended is closed in it, if Set.Protect follows
 }
 
 // block is up to BlockSize bytes on their way through the stages.
@@ -277,14 +284,20 @@ func (w *Writer) Close() (*Set, error) {
 	if w.parity != nil {
 		w.fail(w.parity.finish(&w.set))
 	}
+	if w.follower != nil {
+		w.fail(w.follower.finish(&w.set))
+		w.fail(w.closing.Wait())
+	}
 	for _, r := range w.readers {
 		if c, ok := r.(io.Closer); ok {
 			c.Close()
 		}
 	}
 	if err := w.err(); err != nil {
+		w.closing.Wait()
 		return nil, err
 	}
+	w.set.closing = &w.closing
 	return &w.set, nil
 }
 
@@ -303,9 +316,7 @@ func (w *Writer) hashBlock(b *block) {
 	w.hashed.Store(max(w.hashed.Load(), b.end))
 	if len(b.data) > 0 {
 		w.set.Blocks = append(w.set.Blocks, sum[:]...)
-		if w.checks {
-			w.set.checks = append(w.set.checks, b.check.check())
-		}
+		w.keep(b)
 	}
 	if b.volume == len(w.set.Volumes) {
 		w.set.Volumes = append(w.set.Volumes, manifest.Volume{Name: w.layout.Name(b.volume)})
@@ -316,6 +327,18 @@ func (w *Writer) hashBlock(b *block) {
 		w.set.Sums[v.Name] = manifest.Digest(w.sum.Sum())
 		w.sum = new(twosum.Hash)
 	}
+}
+
+// keep keeps a block's check, if checks are kept.
+func (w *Writer) keep(b *block) {
+	if !w.checks {
+		return
+	}
+	c := b.check.check()
+	w.mu.Lock()
+	w.set.checks = append(w.set.checks, c)
+	w.mu.Unlock()
+	w.wrote.Broadcast()
 }
 
 // hash returns a block's hash and adds it to the volume's, and to what has a sum.
@@ -345,6 +368,9 @@ func (w *Writer) writeBlock(b *block) {
 
 func (w *Writer) writeTo(b *block) (err error) {
 	if w.file == nil {
+		if err := w.closing.Wait(); err != nil {
+			return err
+		}
 		if w.file, err = w.createFile(w.layout.Name(b.volume)); err != nil {
 			return err
 		}
@@ -355,11 +381,19 @@ func (w *Writer) writeTo(b *block) (err error) {
 	if b.ends {
 		file := w.file
 		w.file = nil
-		w.files.Lock()
-		defer w.files.Unlock()
-		return file.Close()
+		if w.checks {
+			w.closing.Go(func() error { return w.closeFile(file) })
+			return nil
+		}
+		return w.closeFile(file)
 	}
 	return nil
+}
+
+func (w *Writer) closeFile(f io.Closer) error {
+	w.files.Lock()
+	defer w.files.Unlock()
+	return f.Close()
 }
 
 func (w *Writer) createFile(name string) (io.WriteCloser, error) {

@@ -2,27 +2,27 @@ package goflate
 
 import (
 	"math/bits"
+
+	"airlock/internal/gzipexact/deflate"
 )
 
 const (
 	bits5 = 17
-	bits8 = 16
-	mul8  = 0x9e3779b1
 
-	rankBits = 15
-	rankMask = 1<<rankBits - 1
+	// nearMask has the bits of a position in head4; those of a rank lie above.
+	rankShift = 17
+	nearMask  = 1<<rankShift - 1
+	rankMask  = 1<<(32-rankShift) - 1
 
 	// none is a link out of the reach of searches.
 	none = period - 1
 
-	// enterUnit is how many positions are entered at once, if not one by one,
-	// and enterBlock up to how many by one call.
-	enterUnit  = 8
-	enterBlock = 256
+	// enterUnit is how many positions are entered at once, if not one by one.
+	enterUnit = 8
 )
 
 // The chains link every position to the last one before it with the same hash
-// of four, of five and of eight bytes. The first are the original's chains.
+// of four and of five bytes. The first are the original's chains.
 //
 // Positions are kept modulo 65536 in links, and modulo 131072 in head4, and
 // never forgotten: if the last position with a hash is too far away, the link
@@ -31,27 +31,25 @@ const (
 // would point to it. So what the link points to, and all that is behind it,
 // differs in the bytes hashed, which whoever follows a link compares.
 type chains struct {
-	// The last position with a hash, above the number of such positions modulo
-	// 32768, which is the rank of that position.
+	// The last position with a hash, below the number of such positions before
+	// it modulo 32768 and one more: the rank of the next.
 	head4 [1 << hashBits]uint32
 	// The last position with a hash.
 	head5 [1 << bits5]uint32
-	head8 [1 << bits8]uint32
 
 	// How far before a position the next one of its chain is.
-	link4, link5, link8 [period]uint16
-	rank                [period]uint16
+	link4, link5 [period]uint16
+	rank         [period]uint16
 
-	// What was in head4, head5 and head8 before a block was entered.
-	old4, old5, old8 [enterBlock]uint32
+	// A bit for each position: that its links leave a match possible.
+	some [period / 64]uint64
 }
 
 // hash4 is the hash by which the original finds candidates.
 func hash4(v uint32) uint32 { return product4(v) >> (32 - hashBits) }
 
-// Of these no collision shows. They are what is quick to have besides hash4.
+// Of this no collision shows. It is what is quick to have besides hash4.
 func hash5(v uint64) uint32 { return (product4(uint32(v)) + uint32(v>>32)<<24) >> (32 - bits5) }
-func hash8(v uint64) uint32 { return (product4(uint32(v)) + uint32(v>>32)*mul8) >> (32 - bits8) }
 
 func product4(v uint32) uint32 { return bits.ReverseBytes32(v) * hashMul }
 
@@ -63,7 +61,7 @@ func (c *chains) enter(buf *content, origin uint32, from, to int) {
 		c.enterEach(buf, origin, from, first)
 		for from = first; to-from >= enterUnit; {
 			at := from & (period - 1)
-			n := min(to-from, enterBlock, period-at) &^ (enterUnit - 1)
+			n := min(to-from, period-at) &^ (enterUnit - 1)
 			enterUnits(c, &buf[from], origin+uint32(from), at, n)
 			from += n
 		}
@@ -76,10 +74,11 @@ func (c *chains) enterEach(buf *content, origin uint32, from, to int) {
 	for pos := from; pos < to; pos++ {
 		v, at := buf.load(pos), uint16(pos)
 		far := origin + uint32(pos)
-		h5, h8 := &c.head5[hash5(v)], &c.head8[hash8(v)]
-		c.link5[at], c.link8[at] = uint16(min(far-*h5, none)), uint16(min(far-*h8, none))
-		*h5, *h8 = far, far
+		h5 := &c.head5[hash5(v)]
+		c.link5[at] = uint16(min(far-*h5, none))
+		*h5 = far
 		c.enter4(uint32(v), far)
+		c.note(at)
 	}
 }
 
@@ -87,10 +86,33 @@ func (c *chains) enterEach(buf *content, origin uint32, from, to int) {
 // bytes.
 func (c *chains) enter4(v, far uint32) {
 	h, at := &c.head4[hash4(v)], uint16(far)
-	rank := (*h + 1) & rankMask
-	c.link4[at] = uint16(min((far<<rankBits+rankMask-*h)>>rankBits, none))
-	c.rank[at] = uint16(rank)
-	*h = far<<rankBits | rank
+	old := *h
+	*h = old&^nearMask + 1<<rankShift + far&nearMask
+	c.link4[at] = uint16(min((far-old)&nearMask, none))
+	c.rank[at] = uint16(old >> rankShift)
+}
+
+// note notes whether the links of a position leave a match possible: most often
+// not. One of four bytes must be near.
+func (c *chains) note(at uint16) {
+	bit := uint64(1) << (at & 63)
+	c.some[at>>6] |= bit
+	if d4, d5 := c.link4[at], c.link5[at]; d4 > nearEnough && max(d4, d5) > deflate.Window {
+		c.some[at>>6] &^= bit
+	}
+}
+
+// chance returns the first position from pos on, below to, that may have a
+// match, or else to.
+func (c *chains) chance(pos, to int) int {
+	for pos < to {
+		at := uint16(pos)
+		if w := c.some[at>>6] >> (at & 63); w != 0 {
+			return min(pos+bits.TrailingZeros64(w), to)
+		}
+		pos = pos&^63 + 64
+	}
+	return to
 }
 
 // steps returns how many steps in the chain of four bytes lead from one
@@ -103,11 +125,9 @@ func (c *chains) steps(from, to int) int {
 // they are out of reach.
 func (c *chains) renumber(from, origin uint32) {
 	rebase(c.head5[:], from, origin)
-	rebase(c.head8[:], from, origin)
 }
 
 // forget forgets all positions with exact numbers.
 func (c *chains) forget() {
 	clear(c.head5[:])
-	clear(c.head8[:])
 }

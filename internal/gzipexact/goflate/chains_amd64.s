@@ -26,28 +26,22 @@ GLOBL upwards<>(SB), RODATA|NOPTR, $32
 	VMOVD        AX, x      \
 	VPBROADCASTD x, y
 
-// ONE enters position k of eight, whose hashes are on the stack: it moves what
-// the three heads hold to where the links are made of that.
-#define ONE(k) \
-	MOVL (4*k)(SP), AX                     \
-	MOVL (32+4*k)(SP), BX                  \
-	MOVL (64+4*k)(SP), DX                  \
-	MOVL chains_head4(DI)(AX*4), R13       \
-	MOVL R13, (chains_old4+4*k)(DI)(R10*4) \
-	INCL R13                               \
-	ANDL $const_rankMask, R13              \
-	LEAL (k<<const_rankBits)(R9)(R13*1), R13 \
-	MOVL R13, chains_head4(DI)(AX*4)       \
-	MOVL chains_head5(DI)(BX*4), AX        \
-	MOVL chains_head8(DI)(DX*4), CX        \
-	LEAL k(R8), R13                        \
-	MOVL AX, (chains_old5+4*k)(DI)(R10*4)  \
-	MOVL CX, (chains_old8+4*k)(DI)(R10*4)  \
-	MOVL R13, chains_head5(DI)(BX*4)       \
-	MOVL R13, chains_head8(DI)(DX*4)
+// ONE enters position k of eight, whose hashes are on the stack: what the two
+// heads hold goes to lane l of x and y.
+#define ONE(k, l, x, y) \
+	MOVL    (4*k)(SP), AX                       \
+	MOVL    (32+4*k)(SP), BX                    \
+	MOVL    chains_head4(DI)(AX*4), DX          \
+	VPINSRD $l, chains_head4(DI)(AX*4), x, x    \
+	VPINSRD $l, chains_head5(DI)(BX*4), y, y    \
+	ANDL    $~const_nearMask, DX                \
+	LEAL    (k+1<<const_rankShift)(R9)(DX*1), DX \
+	LEAL    k(R8), CX                           \
+	MOVL    DX, chains_head4(DI)(AX*4)          \
+	MOVL    CX, chains_head5(DI)(BX*4)
 
 // func enterUnits(c *chains, p *byte, far uint32, at, n int)
-TEXT ·enterUnits(SB), NOSPLIT, $96-40
+TEXT ·enterUnits(SB), NOSPLIT, $64-40
 	MOVQ c+0(FP), DI
 	MOVQ p+8(FP), SI
 	MOVL far+16(FP), R8
@@ -57,76 +51,74 @@ TEXT ·enterUnits(SB), NOSPLIT, $96-40
 	VMOVDQU before<>(SB), Y15
 	VMOVDQU behind<>(SB), Y14
 	FILL(const_hashMul, X13, Y13)
-	FILL(const_mul8, X12, Y12)
+	FILL(const_none, X6, Y6)
+	FILL(const_nearMask, X7, Y7)
+	FILL(8, X9, Y9)
+	FILL(const_nearEnough, X10, Y10)
+	FILL(const_slideBy, X11, Y11)
 
-	// The places of eight first links and of what was there.
+	// The places of eight.
 	VMOVD        R8, X5
 	VPBROADCASTD X5, Y5
 	VPADDD       upwards<>(SB), Y5, Y5
-	XORL         R10, R10
 
-heads:
-	VBROADCASTI128 (SI)(R10*1), Y0
+unit:
+	VBROADCASTI128 (SI), Y0
 	VPSHUFB        Y14, Y0, Y1
 	VPSHUFB        Y15, Y0, Y0
 	VPMULLD        Y13, Y0, Y0
-	VPMULLD        Y12, Y1, Y3
 	VPSLLD         $24, Y1, Y1
 	VPADDD         Y0, Y1, Y1
-	VPADDD         Y0, Y3, Y3
 	VPSRLD         $(32-const_hashBits), Y0, Y0
 	VPSRLD         $(32-const_bits5), Y1, Y1
-	VPSRLD         $(32-const_bits8), Y3, Y3
 	VMOVDQU        Y0, 0(SP)
 	VMOVDQU        Y1, 32(SP)
-	VMOVDQU        Y3, 64(SP)
 	MOVL           R8, R9
-	SHLL           $const_rankBits, R9
-	ONE(0)
-	ONE(1)
-	ONE(2)
-	ONE(3)
-	ONE(4)
-	ONE(5)
-	ONE(6)
-	ONE(7)
-	ADDL           $8, R8
-	ADDQ           $8, R10
-	CMPQ           R10, R12
-	JB             heads
+	ANDL           $const_nearMask, R9
+	ONE(0, 0, X0, X1)
+	ONE(1, 1, X0, X1)
+	ONE(2, 2, X0, X1)
+	ONE(3, 3, X0, X1)
+	ONE(4, 0, X2, X3)
+	ONE(5, 1, X2, X3)
+	ONE(6, 2, X2, X3)
+	ONE(7, 3, X2, X3)
 
-	FILL(const_none, X6, Y6)
-	FILL(const_rankMask, X7, Y7)
-	FILL(8, X9, Y9)
-	VPCMPEQD Y8, Y8, Y8
-	XORL     R10, R10
+	VINSERTI128 $1, X2, Y0, Y0
+	VINSERTI128 $1, X3, Y1, Y1
 
-	// Two kinds of links are packed together; that leaves their halves crossed.
-links:
-	VPSUBD       chains_old5(DI)(R10*4), Y5, Y0
-	VPSUBD       chains_old8(DI)(R10*4), Y5, Y1
-	VPMINUD      Y6, Y0, Y0
-	VPMINUD      Y6, Y1, Y1
-	VPACKUSDW    Y1, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VMOVDQU      X0, chains_link5(DI)(R11*2)
-	VEXTRACTI128 $1, Y0, chains_link8(DI)(R11*2)
-	VMOVDQU      chains_old4(DI)(R10*4), Y2
-	VPSLLD       $const_rankBits, Y5, Y3
-	VPADDD       Y7, Y3, Y3
-	VPSUBD       Y2, Y3, Y3
-	VPSRLD       $const_rankBits, Y3, Y3
-	VPMINUD      Y6, Y3, Y3
-	VPSUBD       Y8, Y2, Y2
+	// Links of five and four bytes, and ranks.
+	VPSUBD       Y1, Y5, Y1
+	VPSUBD       Y0, Y5, Y2
 	VPAND        Y7, Y2, Y2
-	VPACKUSDW    Y2, Y3, Y3
-	VPERMQ       $0xd8, Y3, Y3
-	VMOVDQU      X3, chains_link4(DI)(R11*2)
-	VEXTRACTI128 $1, Y3, chains_rank(DI)(R11*2)
+	VPSRLD       $const_rankShift, Y0, Y0
+	VPMINUD      Y6, Y1, Y1
+	VPMINUD      Y6, Y2, Y2
+
+	// Where neither leaves a match possible, as note finds.
+	VPCMPGTD  Y10, Y2, Y3
+	VPMAXUD   Y1, Y2, Y4
+	VPCMPGTD  Y11, Y4, Y4
+	VPAND     Y4, Y3, Y3
+	VMOVMSKPS Y3, AX
+	NOTL      AX
+	MOVQ      R11, BX
+	SHRQ      $3, BX
+	MOVB      AX, chains_some(DI)(BX*1)
+
+	// Two kinds are packed together; that leaves their halves crossed.
+	VPACKUSDW    Y1, Y2, Y1
+	VPERMQ       $0xd8, Y1, Y1
+	VEXTRACTI128 $1, Y0, X3
+	VPACKUSDW    X3, X0, X0
+	VMOVDQU      X1, chains_link4(DI)(R11*2)
+	VEXTRACTI128 $1, Y1, chains_link5(DI)(R11*2)
+	VMOVDQU      X0, chains_rank(DI)(R11*2)
 	VPADDD       Y9, Y5, Y5
-	ADDQ         $8, R10
+	ADDL         $8, R8
 	ADDQ         $8, R11
-	CMPQ         R10, R12
-	JB           links
+	ADDQ         $8, SI
+	SUBQ         $8, R12
+	JA           unit
 	VZEROUPPER
 	RET

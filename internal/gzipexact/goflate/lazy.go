@@ -14,7 +14,7 @@ import (
 // ones, or the first of a length it calls nice. It enters every position. So
 // the outcome of a search depends only on the content before it, and the
 // candidates that could win can be found without visiting the others: a match
-// of eight bytes is in the chain of equal hashes of eight bytes. What must
+// of n bytes is in the chain of equal hashes of any five bytes of it. What must
 // still be known is whether the original would have come as far as that
 // candidate: every position carries its rank in its four-byte chain, and the
 // difference of two ranks is the number of steps between them.
@@ -33,7 +33,7 @@ const (
 	// enterAhead is how far chains run ahead of the search.
 	enterAhead = 8 << 10
 	// searchAhead is how far in front of it a search looks at chains.
-	searchAhead = deflate.MaxMatch - 7
+	searchAhead = deflate.MaxMatch - 5
 )
 
 type lazyParams struct {
@@ -100,16 +100,17 @@ func (z *lazy) parse() {
 // parseTo makes tokens by searches at positions below stop.
 func (z *lazy) parseTo(stop int) {
 	pos, length, dist := z.pos, z.length, z.dist
-	buf, tokens, n := z.buf, (*[blockTokens]deflate.Token)(z.tokens[:blockTokens]), len(z.tokens)
+	buf, tokens, n := z.buf, (*[blockTokens + tokensPad]deflate.Token)(z.tokens[:blockTokens+tokensPad]), len(z.tokens)
 	for pos < stop {
 		if n == blockTokens {
 			n = z.flushTokens(n, pos)
 		}
 		if length < 4 {
-			for to := min(stop, pos+blockTokens-n); pos < to && z.nothingAt(pos); pos++ {
-				tokens[n&(blockTokens-1)] = deflate.Literal(buf[pos&(bufSize-1)])
-				n++
+			to := z.chance(pos, min(stop, pos+blockTokens-n))
+			for literals(tokens, n, buf, pos); pos < to-tokensPad; literals(tokens, n, buf, pos) {
+				pos, n = pos+tokensPad, n+tokensPad
 			}
+			pos, n = to, n+to-pos
 			if pos == stop || n == blockTokens {
 				continue
 			}
@@ -141,6 +142,15 @@ func (z *lazy) parseTo(stop int) {
 		}
 	}
 	z.pos, z.length, z.dist, z.tokens = pos, length, dist, z.tokens[:n]
+}
+
+// literals makes tokens of the tokensPad bytes at pos, whether they are all
+// needed or not: the processor cannot guess how many are.
+func literals(tokens *[blockTokens + tokensPad]deflate.Token, n int, buf *content, pos int) {
+	i, j := n&(blockTokens-1), pos&(bufSize-1)
+	to, b := tokens[i:i+8], buf[j:j+8]
+	to[0], to[1], to[2], to[3] = deflate.Literal(b[0]), deflate.Literal(b[1]), deflate.Literal(b[2]), deflate.Literal(b[3])
+	to[4], to[5], to[6], to[7] = deflate.Literal(b[4]), deflate.Literal(b[5]), deflate.Literal(b[6]), deflate.Literal(b[7])
 }
 
 // flushTokens writes n tokens as a block whose content ends at pos, and returns

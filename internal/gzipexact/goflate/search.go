@@ -35,18 +35,11 @@ func (b *content) matchFrom(x uint64, s, t int) int {
 	return b.matchLen(s, t)
 }
 
-// nothingAt reports whether neither of the chains that start at pos leads to a
-// match that counts; most searches end here.
-func (z *lazy) nothingAt(pos int) bool {
-	d4, d5 := z.link4[uint16(pos)], z.link5[uint16(pos)]
-	return d4 > nearEnough && max(d4, d5) > deflate.Window
-}
-
 // search returns the length and the distance of the match that the original
 // finds at pos, or 3.
 func (z *lazy) search(pos int) (length, dist int) {
 	low := max(pos-deflate.Window, z.base)
-	length, dist = z.nearest5(pos, low, 4)
+	length, dist = z.next(pos, low, 4, 0)
 	if length < 5 {
 		return z.nearest4(pos, max(pos-nearEnough, low))
 	}
@@ -54,40 +47,23 @@ func (z *lazy) search(pos int) (length, dist int) {
 }
 
 // longer returns the length and the distance of the match that the original
-// finds at pos if that is longer than length, else a length that is not.
-//
-// A match longer than n bytes is in the chain of the five or eight bytes that
-// end with its byte n+1, and in that of any of its other bytes.
+// finds at pos if that is longer than length, which is 4 or more, else length.
 func (z *lazy) longer(pos, length int) (int, int) {
-	low := max(pos-deflate.Window, z.base)
-	if length >= 7 {
-		return z.from8(pos, low, length, 0)
-	}
-	n, dist := z.nearest5(pos, low, length)
-	if n <= length {
-		return n, dist
-	}
-	return z.onward(pos, low, n, dist)
+	return z.onward(pos, max(pos-deflate.Window, z.base), length, 0)
 }
 
-// onward returns the longest match at pos, given the nearest of five or more
-// bytes.
+// onward returns the longest match at pos, or length and dist: what is known is
+// that none is longer than length up to dist, and if dist is not 0, that one is
+// that long there.
 func (z *lazy) onward(pos, low, length, dist int) (int, int) {
-	if length >= z.params.nice {
-		return length, dist
-	}
-	if length >= 8 {
-		return z.from8(pos, low, length, dist)
-	}
-	if int(z.link8[uint16(pos)]) <= pos-low {
-		if l, d := z.from8(pos, low, 7, 0); d > 0 {
-			return l, d
+	for length < 7 {
+		n, d := z.next(pos, low, length, dist)
+		if n == length {
+			return length, dist
 		}
+		length, dist = n, d
 	}
-	if length < 7 {
-		return z.upTo7(pos, low, length, dist)
-	}
-	return length, dist
+	return z.long(pos, low, length, dist)
 }
 
 // tooFar reports whether the original gives up before it comes to c, whose
@@ -100,135 +76,119 @@ func (z *lazy) tooFar(pos, c int) bool {
 // to end the search is tried.
 const patience = 16
 
-// nearest5 returns the nearest match longer than n, which is 4 to 6, or a
-// length of 0.
-func (z *lazy) nearest5(pos, low, n int) (length, dist int) {
+func (c *chains) next5(pos int) int { return int(c.link5[uint16(pos)]) }
+
+// A match longer than n is in the chain of any five of its first n+1 bytes. So
+// next and long go through that of some which has the widest step first; that
+// seems to be the shortest. Chains of bytes among the first n are those of a
+// match found as well, so they start there.
+
+// next returns the nearest match behind dist that is longer than length, which
+// is 4 to 6, or else length and dist.
+func (z *lazy) next(pos, low, length, dist int) (int, int) {
 	buf := z.buf
-	ahead, unequal := n-4, uint(7-n)*8
-	v := buf.load(pos)
-	at := pos + ahead
+	unequal := uint(7-length) * 8
+	from, ahead := pos-dist, 0
+	first := z.next5(from) + dist
+	if length > 4 {
+		if d := z.next5(pos + length - 4); d > first {
+			first, ahead = d, length-4
+		}
+		if length == 6 {
+			if d := z.next5(from+1) + dist; d > first {
+				first, ahead = d, 1
+			}
+		}
+	}
+	v, c := buf.load(pos), pos-first
 	for range patience {
-		at -= int(z.link5[uint16(at)])
-		c := at - ahead
 		if c < low {
-			return 0, 0
+			return length, dist
 		}
 		x := v ^ buf.load(c)
-		if x<<(unequal&63) != 0 {
-			continue
+		if x<<(unequal&63) == 0 {
+			if z.tooFar(pos, c) {
+				return length, dist
+			}
+			return buf.matchFrom(x, pos, c), pos - c
 		}
-		if z.tooFar(pos, c) {
-			return 0, 0
-		}
-		return buf.matchFrom(x, pos, c), pos - c
+		c -= z.next5(c + ahead)
 	}
 	// Most of the chain is not equal at pos, so nothing says where it may end.
-	at = pos
-	for range z.params.chain {
-		d := int(z.link4[uint16(at)])
-		at -= d
-		if at < low || d == 0 {
+	return z.walk(pos, low, length, dist)
+}
+
+// long is onward for a length of 7 or more.
+func (z *lazy) long(pos, low, length, dist int) (int, int) {
+	for length < z.params.nice {
+		n, d := z.nextLong(pos, low, length, dist)
+		if n == length {
 			break
 		}
-		if x := v ^ buf.load(at); x<<(unequal&63) == 0 {
-			return buf.matchFrom(x, pos, at), pos - at
-		}
+		length, dist = n, d
 	}
-	return 0, 0
+	return length, dist
 }
 
-// upTo7 returns the nearest of the longest matches below eight bytes, given
-// the nearest of five or more.
-func (z *lazy) upTo7(pos, low, length, dist int) (int, int) {
+// nextLong is next for a length of 7 or more.
+func (z *lazy) nextLong(pos, low, length, dist int) (int, int) {
 	buf := z.buf
-	x := buf.load(pos)
-	// Either chain has all longer ones behind that.
-	at, ahead := pos-dist, 0
-	if d := int(z.link5[uint16(pos+length-4)]); d > dist {
-		at, ahead = pos+length-4, length-4
+	from, ahead, third := pos-dist, 0, (length-4)/3
+	first := z.next5(from)
+	if d := z.next5(from + third); d > first {
+		first, ahead = d, third
 	}
-	for steps := 1; ; steps++ {
-		at -= int(z.link5[uint16(at)])
-		c := at - ahead
-		if c < low {
-			return length, dist
-		}
-		n := bits.TrailingZeros64(x^buf.load(c)) >> 3
-		if n <= length {
-			if steps%patience == 0 {
-				if ahead > 0 {
-					at, ahead = pos-dist, 0
-				} else if n >= 4 && z.tooFar(pos, c) {
+	if d := z.next5(from + 2*third); d > first {
+		first, ahead = d, 2*third
+	}
+	first += dist
+	if d := z.next5(pos + length - 4); d > first {
+		first, ahead = d, length-4
+	}
+	x, end := buf.load(pos), buf.load(pos+length-7)
+	for c, steps := pos-first, 1; c >= low; steps++ {
+		if buf.load(c+length-7) == end && buf.load(c) == x {
+			if n := buf.matchLen(pos, c); n > length {
+				if z.tooFar(pos, c) {
 					return length, dist
 				}
+				return n, pos - c
 			}
-			continue
 		}
-		// One of eight bytes would have been found if it was not too far.
-		if n >= 8 || z.tooFar(pos, c) {
-			return length, dist
-		}
-		if n == 7 {
-			return n, pos - c
-		}
-		length, dist = n, pos-c
-	}
-}
-
-// from8 returns the longest match longer than length, which is 7 or more, or
-// else length and dist.
-func (z *lazy) from8(pos, low, length, dist int) (int, int) {
-	buf := z.buf
-	ahead := z.widest(pos, length)
-	x, v := buf.load(pos), buf.load(pos+ahead)
-	for at, steps := pos+ahead, 1; ; steps++ {
-		at -= int(z.link8[uint16(at)])
-		c := at - ahead
-		if c < low {
-			return length, dist
-		}
-		y := buf.load(c)
 		if steps%patience == 0 {
-			// A chain that has the original's candidates ends where that gives up.
-			if ahead > 0 {
-				ahead, at, v = 0, pos, x
-				continue
-			}
-			if uint32(x) == uint32(y) && z.tooFar(pos, c) {
+			// The original's candidates end where it gives up.
+			switch {
+			case ahead > 0:
+				ahead, c = 0, from
+			case uint32(x) != uint32(buf.load(c)):
+				return z.walk(pos, low, length, dist)
+			case z.tooFar(pos, c):
 				return length, dist
 			}
 		}
-		if x != y || buf.load(at) != v || buf.load(c+length-7) != buf.load(pos+length-7) {
-			continue
-		}
-		n := buf.matchLen(pos, c)
-		if n <= length {
-			continue
-		}
-		if z.tooFar(pos, c) {
-			return length, dist
-		}
-		length, dist = n, pos-c
-		if n >= z.params.nice {
-			return length, dist
-		}
-		if a := z.widest(pos, n); z.link8[uint16(pos+a)] > z.link8[uint16(pos+ahead)] {
-			ahead = a
-			at = pos + ahead
-			v = buf.load(at)
-		}
+		c -= z.next5(c + ahead)
 	}
+	return length, dist
 }
 
-// widest returns which of the chains that have every match longer than n seems
-// to be the shortest, by how far ahead of pos it starts: the one with the
-// widest first step.
-func (z *lazy) widest(pos, n int) int {
-	last := n - 7
-	if z.link8[uint16(pos+last)] >= z.link8[uint16(pos)] {
-		return last
+// walk searches as the original does for a match longer than length, or else
+// returns length and dist.
+func (z *lazy) walk(pos, low, length, dist int) (int, int) {
+	buf, v, c := z.buf, z.buf.load(pos), pos
+	for range z.params.chain {
+		d := int(z.link4[uint16(c)])
+		c -= d
+		if c < low || d == 0 {
+			break
+		}
+		if n := buf.matchFrom(v^buf.load(c), pos, c); n > length {
+			length, dist = n, pos-c
+			if n >= z.params.nice {
+				break
+			}
+		}
 	}
-	return 0
+	return length, dist
 }
 
 // nearest4 returns the nearest match of four bytes.

@@ -19,6 +19,8 @@ const (
 	period  = 1 << 16
 	bufSize = 4 * period
 	bufPad  = 16 // readable bytes behind buf[end]
+
+	tokensPad = 8 // what may be written behind the tokens of a block
 )
 
 // A window is the content that searches can reach and the tokens made of it.
@@ -37,7 +39,7 @@ type window struct {
 func newWindow(out *blocks) window {
 	return window{
 		out:    out,
-		tokens: make([]deflate.Token, 0, blockTokens),
+		tokens: make([]deflate.Token, 0, blockTokens+tokensPad),
 		buf:    new(content),
 	}
 }

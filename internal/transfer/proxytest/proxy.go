@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,10 +27,23 @@ type Proxy struct {
 	refuse   atomic.Bool
 	cuts     atomic.Int64
 
+	heard atomic.Int64 // trips before what the client has got by now
+
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
+	all   []*Conn
 	wg    sync.WaitGroup
 }
+
+// Conn is what one connection has carried.
+type Conn struct {
+	up, down atomic.Int64
+	trips    atomic.Int64 // up to what the server has got by now
+}
+
+// Up is how many bytes went to the server, and Down how many came back.
+func (c *Conn) Up() int64   { return c.up.Load() }
+func (c *Conn) Down() int64 { return c.down.Load() }
 
 // New starts a proxy to a server. It ends with the test.
 func New(t testing.TB, target string) *Proxy {
@@ -91,6 +105,20 @@ func (p *Proxy) Conns() int {
 	return len(p.conns) / 2
 }
 
+// Carried is all connections since the proxy began, in the order of their making.
+func (p *Proxy) Carried() []*Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.all)
+}
+
+// Trips is how many times the client has waited for an answer before it could go
+// on: the longest chain in which each message was sent when the answer to the
+// one before had come, over all connections. Connecting itself is not counted.
+// It is too high where messages that wait for nothing are sent late: the delay
+// has to be long against what client and server take.
+func (p *Proxy) Trips() int64 { return p.heard.Load() }
+
 // Cuts is how often CutAfter has cut.
 func (p *Proxy) Cuts() int64 { return p.cuts.Load() }
 
@@ -124,28 +152,73 @@ func (p *Proxy) accept() {
 			c.Close()
 			continue
 		}
-		p.keep(c, s)
-		p.wg.Go(func() { p.pass(s, c, &p.up) })
-		p.wg.Go(func() { p.pass(c, s, &p.down) })
+		conn := p.keep(c, s)
+		p.wg.Go(func() { p.pass(s, c, &upward{p, conn}) })
+		p.wg.Go(func() { p.pass(c, s, &downward{p, conn}) })
 	}
 }
 
-func (p *Proxy) keep(conns ...net.Conn) {
+func (p *Proxy) keep(conns ...net.Conn) *Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range conns {
 		p.conns[c] = struct{}{}
 	}
+	one := new(Conn)
+	p.all = append(p.all, one)
+	return one
 }
 
 type packet struct {
-	b   []byte
-	due time.Time
+	b    []byte
+	due  time.Time
+	trip int64 // that it belongs to
+}
+
+// direction is one of the two of a connection.
+type direction interface {
+	way() *way
+	trip() int64         // that what is sent now belongs to
+	arrived(trip int64)  // at the other end
+	carried(n int) int64 // counts bytes, and returns how many all connections carried
+}
+
+type upward struct {
+	p    *Proxy
+	conn *Conn
+}
+
+func (d *upward) way() *way          { return &d.p.up }
+func (d *upward) trip() int64        { return d.p.heard.Load() + 1 }
+func (d *upward) arrived(trip int64) { raise(&d.conn.trips, trip) }
+
+func (d *upward) carried(n int) int64 {
+	d.conn.up.Add(int64(n))
+	return d.p.up.passed.Add(int64(n))
+}
+
+type downward struct {
+	p    *Proxy
+	conn *Conn
+}
+
+func (d *downward) way() *way          { return &d.p.down }
+func (d *downward) trip() int64        { return d.conn.trips.Load() }
+func (d *downward) arrived(trip int64) { raise(&d.p.heard, trip) }
+
+func (d *downward) carried(n int) int64 {
+	d.conn.down.Add(int64(n))
+	return d.p.down.passed.Add(int64(n))
+}
+
+func raise(a *atomic.Int64, to int64) {
+	for now := a.Load(); now < to && !a.CompareAndSwap(now, to); now = a.Load() {
+	}
 }
 
 // pass copies one direction: a reader that stamps what it reads and a writer
 // that holds it back until it is due, so that delay costs no throughput.
-func (p *Proxy) pass(to, from net.Conn, w *way) {
+func (p *Proxy) pass(to, from net.Conn, d direction) {
 	line := make(chan packet, 4096)
 	p.wg.Go(func() {
 		defer close(line)
@@ -153,7 +226,7 @@ func (p *Proxy) pass(to, from net.Conn, w *way) {
 			b := make([]byte, 64<<10)
 			n, err := from.Read(b)
 			if n > 0 {
-				line <- packet{b[:n], time.Now().Add(time.Duration(p.delay.Load()))}
+				line <- packet{b[:n], time.Now().Add(time.Duration(p.delay.Load())), d.trip()}
 			}
 			if err != nil {
 				return
@@ -163,7 +236,7 @@ func (p *Proxy) pass(to, from net.Conn, w *way) {
 	var err error
 	for k := range line { // to its end, so that the reader never waits
 		if err == nil {
-			err = p.deliver(to, k, w)
+			err = p.deliver(to, k, d)
 		}
 		if err != nil {
 			from.Close()
@@ -176,20 +249,21 @@ func (p *Proxy) pass(to, from net.Conn, w *way) {
 	p.mu.Unlock()
 }
 
-func (p *Proxy) deliver(to io.Writer, k packet, w *way) error {
+func (p *Proxy) deliver(to io.Writer, k packet, d direction) error {
 	time.Sleep(time.Until(k.due))
 	for p.frozen.Load() {
 		time.Sleep(time.Millisecond)
 	}
-	time.Sleep(w.wait(len(k.b)))
-	total := w.passed.Add(int64(len(k.b)))
-	if at := p.cutAt.Load(); w == &p.up && at > 0 && total >= at {
+	time.Sleep(d.way().wait(len(k.b)))
+	total := d.carried(len(k.b))
+	if at := p.cutAt.Load(); d.way() == &p.up && at > 0 && total >= at {
 		if p.cutAt.CompareAndSwap(at, 0) {
 			p.cuts.Add(1)
 			p.Cut()
 		}
 		return io.ErrClosedPipe
 	}
+	d.arrived(k.trip)
 	_, err := to.Write(k.b)
 	return err
 }

@@ -1,6 +1,4 @@
-//go:build linux
-
-package main
+package aside
 
 import (
 	"bytes"
@@ -66,7 +64,7 @@ func (e *elsewhere) has(name string) bool {
 var errFull = errors.New("full")
 
 // write writes two volumes and a small file into a folder that is followed.
-func write(t *testing.T, f *following) map[string][]byte {
+func write(t *testing.T, f *Follower) map[string][]byte {
 	t.Helper()
 	files := map[string][]byte{"a.vol": bytes.Repeat([]byte("volume "), 400_000), "b.vol": bytes.Repeat([]byte("next "), 300_000), "SHA256SUMS": []byte("sums")}
 	for _, name := range []string{"a.vol", "b.vol"} {
@@ -89,20 +87,20 @@ func write(t *testing.T, f *following) map[string][]byte {
 	return files
 }
 
-func following1(t *testing.T) (*following, *elsewhere) {
+func follower(t *testing.T) (*Follower, *elsewhere) {
 	t.Helper()
 	dir, err := transfer.NewDir(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	e := &elsewhere{files: map[string]*bytes.Buffer{}, gate: make(chan struct{})}
-	return follow(dir, e), e
+	return Follow(dir, e), e
 }
 
-// TestFollowing holds that writing does not wait for the other place, that files
+// TestFollow holds that writing does not wait for the other place, that files
 // arrive in their order, each whole, and that what is whole goes on its way at once.
-func TestFollowing(t *testing.T) {
-	f, e := following1(t)
+func TestFollow(t *testing.T) {
+	f, e := follower(t)
 	files := write(t, f) // while nothing is taken
 	if e.has("a.vol") {
 		t.Fatal("a file has arrived that was not let pass")
@@ -113,7 +111,7 @@ func TestFollowing(t *testing.T) {
 			t.Fatal("the files do not arrive by themselves")
 		}
 	}
-	if err := f.end(progress.Discard); err != nil {
+	if err := f.End(progress.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if len(e.order) != 3 || e.order[0] != "a.vol" || e.order[2] != "SHA256SUMS" {
@@ -126,22 +124,22 @@ func TestFollowing(t *testing.T) {
 	}
 }
 
-// TestFollowingFails holds that an error of the other place is told at the end,
+// TestFollowFails holds that an error of the other place is told at the end,
 // and not to who writes.
-func TestFollowingFails(t *testing.T) {
-	f, e := following1(t)
+func TestFollowFails(t *testing.T) {
+	f, e := follower(t)
 	e.full = errFull
 	close(e.gate)
 	write(t, f)
-	if err := f.end(progress.Discard); !errors.Is(err, errFull) {
+	if err := f.End(progress.Discard); !errors.Is(err, errFull) {
 		t.Errorf("%v, want %v", err, errFull)
 	}
 }
 
-// TestFollowingLeft holds that a file that is not written to its end does not look
+// TestFollowLeft holds that a file that is not written to its end does not look
 // like a whole one elsewhere.
-func TestFollowingLeft(t *testing.T) {
-	f, e := following1(t)
+func TestFollowLeft(t *testing.T) {
+	f, e := follower(t)
 	close(e.gate)
 	w, err := f.Create("a.vol")
 	if err != nil {
@@ -150,7 +148,7 @@ func TestFollowingLeft(t *testing.T) {
 	if _, err := w.Write([]byte("begun")); err != nil {
 		t.Fatal(err)
 	}
-	f.leave()
+	f.Leave()
 	if !errors.Is(f.err, errLeft) || len(e.order) > 0 {
 		t.Errorf("%v, and %q are there", f.err, e.order)
 	}

@@ -1,20 +1,28 @@
-package main
+package aside
 
 import (
 	"errors"
 	"io"
 	"sync"
 
-	"airlock/internal/create"
 	"airlock/internal/progress"
 	"airlock/internal/transfer"
 )
 
-// following is a folder whose files go on to another place while they and the
+// Sink is where files go on to.
+type Sink interface {
+	// Create takes a file of unknown size. What has an Abandon() besides Close can be
+	// given up.
+	Create(name string) (io.WriteCloser, error)
+	// Put takes a small file, which appears whole or not at all.
+	Put(name string, data []byte) error
+}
+
+// Follower is a folder whose files go on to another place while they and the
 // next ones are written: at the pace of that place, which nobody waits for.
-type following struct {
+type Follower struct {
 	*transfer.Dir
-	to      create.Sink
+	to      Sink
 	changed sync.Cond // something was written, or nothing will be any more
 	done    chan struct{}
 	err     error  // of the other place, once done
@@ -35,8 +43,10 @@ type followed struct {
 	whole bool
 }
 
-func follow(dir *transfer.Dir, to create.Sink) *following {
-	f := &following{Dir: dir, to: to, done: make(chan struct{})}
+// Follow sends the files that are made in dir on to another place, in their order. It
+// has to be ended or left.
+func Follow(dir *transfer.Dir, to Sink) *Follower {
+	f := &Follower{Dir: dir, to: to, done: make(chan struct{})}
 	f.changed.L = &f.mu
 	go func() {
 		defer close(f.done)
@@ -45,8 +55,8 @@ func follow(dir *transfer.Dir, to create.Sink) *following {
 	return f
 }
 
-// Create implements create.Sink.
-func (f *following) Create(name string) (io.WriteCloser, error) {
+// Create makes a file in the folder, and sends it on while it is written.
+func (f *Follower) Create(name string) (io.WriteCloser, error) {
 	w, err := f.Dir.Create(name)
 	if err != nil {
 		return nil, err
@@ -56,8 +66,8 @@ func (f *following) Create(name string) (io.WriteCloser, error) {
 	return &followedWriter{w, f, file}, nil
 }
 
-// Put implements create.Sink.
-func (f *following) Put(name string, data []byte) error {
+// Put makes a small file in the folder, and sends it on.
+func (f *Follower) Put(name string, data []byte) error {
 	err := f.Dir.Put(name, data)
 	if err == nil {
 		f.change(func() {
@@ -70,7 +80,7 @@ func (f *following) Put(name string, data []byte) error {
 // followedWriter tells of what was written.
 type followedWriter struct {
 	io.WriteCloser
-	f    *following
+	f    *Follower
 	file *followed
 }
 
@@ -88,7 +98,7 @@ func (w *followedWriter) Close() error {
 	return err
 }
 
-func (f *following) change(what func()) {
+func (f *Follower) change(what func()) {
 	f.mu.Lock()
 	what()
 	f.mu.Unlock()
@@ -98,9 +108,9 @@ func (f *following) change(what func()) {
 // errLeft says that a file was not written to its end.
 var errLeft = errors.New("writing was broken off")
 
-// end waits until all files have arrived. The error is the other place's: the
+// End waits until all files have arrived. The error is the other place's: the
 // folder is whole.
-func (f *following) end(show progress.Sink) error {
+func (f *Follower) End(show progress.Sink) error {
 	f.mu.Lock()
 	left := -f.sent
 	for _, file := range f.files {
@@ -122,9 +132,9 @@ func abandon(w io.WriteCloser) {
 	}
 }
 
-// clear removes what has arrived of a file that has not arrived whole, as far as
+// Clear removes what has arrived of a file that has not arrived whole, as far as
 // that can be done: the connection may be gone, and the next step makes a new one.
-func (f *following) clear() {
+func (f *Follower) Clear() {
 	if f.broken == "" {
 		return
 	}
@@ -133,14 +143,14 @@ func (f *following) clear() {
 	}
 }
 
-// leave ends the following where it stands. The other place must be closed.
-func (f *following) leave() {
+// Leave ends the following where it stands. The other place must be closed.
+func (f *Follower) Leave() {
 	f.change(func() { f.ended = true })
 	<-f.done
 }
 
 // run sends the files one by one.
-func (f *following) run() error {
+func (f *Follower) run() error {
 	for i := 0; ; i++ {
 		f.mu.Lock()
 		for len(f.files) <= i && !f.ended {
@@ -158,7 +168,7 @@ func (f *following) run() error {
 	}
 }
 
-func (f *following) send(file *followed) error {
+func (f *Follower) send(file *followed) error {
 	if file.data != nil {
 		f.note(file.size)
 		return f.to.Put(file.name, file.data)
@@ -203,7 +213,7 @@ func (f *following) send(file *followed) error {
 
 // beyond waits until a file is larger than that, or will not get larger, and
 // returns its size and whether it is whole.
-func (f *following) beyond(file *followed, at int64) (int64, bool) {
+func (f *Follower) beyond(file *followed, at int64) (int64, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for file.size == at && !file.whole && !f.ended {
@@ -213,7 +223,7 @@ func (f *following) beyond(file *followed, at int64) (int64, bool) {
 }
 
 // note counts bytes that were sent.
-func (f *following) note(n int64) {
+func (f *Follower) note(n int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sent += n
