@@ -70,7 +70,8 @@ func (w *Writer) addProving(p Proving) (*Content, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.addHeld(content, func() (*Content, error) { return c, nil })
+	sum := sha256.New()
+	return w.addHeld(io.TeeReader(content, sum), func() (*Content, error) { return c, other(c.Digest, manifest.Digest(sum.Sum(nil))) })
 }
 
 func (w *Writer) has(c *Content) bool {

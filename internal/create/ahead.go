@@ -35,7 +35,7 @@ func (w *writing) newLine(ctx context.Context, t *taking, out *archive.Writer, w
 	go func() {
 		defer close(l.ended)
 		for a := range l.chosen {
-			a.proving.run(ctx, &a.spool)
+			a.proving.run(ctx, a)
 		}
 	}()
 	return l

@@ -31,20 +31,31 @@ func newProving() *proving {
 }
 
 // run looks for the recipe of a spooled blob while its content is read.
-func (p *proving) run(ctx context.Context, s *spool) {
+func (p *proving) run(ctx context.Context, a *apartItem) {
 	defer close(p.done)
-	r, err := s.reader()
+	recipe, err := p.prove(ctx, a)
 	if err == nil {
-		var recipe gzipexact.Recipe
-		if recipe, err = gzipexact.Analyze(until{ctx, r}, p); err == nil {
-			p.recipe = &recipe
-		}
+		p.recipe = &recipe
 	}
 	if errors.Is(err, gzipexact.ErrUnknown) || errors.Is(err, gzipexact.ErrNotGzip) {
 		err = nil
 	}
 	p.err = err
 	p.to.CloseWithError(err) // nil: io.EOF
+}
+
+// prove returns a recipe of just the bytes that the blob's digest names.
+func (p *proving) prove(ctx context.Context, a *apartItem) (gzipexact.Recipe, error) {
+	r, err := a.spool.reader()
+	if err != nil {
+		return gzipexact.Recipe{}, err
+	}
+	sum := sha256.New()
+	recipe, err := gzipexact.Analyze(io.TeeReader(until{ctx, r}, sum), p)
+	if got := manifest.Digest(sum.Sum(nil)); err == nil && got != a.Digest {
+		err = &archive.OtherBytesError{Digest: a.Digest, Got: got}
+	}
+	return recipe, err
 }
 
 // Write takes the next bytes of content.
