@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"sync"
 
 	"airlock/internal/gzipexact/deflate"
 )
@@ -56,8 +57,9 @@ type splitter struct {
 	race    *race
 	recipe  Recipe
 	headers map[string]int
-	seen    int      // bytes of headers and members recorded, at most
-	last    [10]byte // of the DEFLATE stream so far
+	pool    sync.Pool // of *loan
+	seen    int       // bytes of headers and members recorded, at most
+	last    [10]byte  // of the DEFLATE stream so far
 }
 
 const (
@@ -143,36 +145,38 @@ func (s *splitter) member() error {
 	var size int64
 	clear(s.last[:])
 	for end := false; !end; {
-		p, err := s.inflateSome()
+		shared, err := s.inflateSome()
 		if err != nil && err != io.EOF {
 			return notGzip(err)
 		}
 		end = err == io.EOF
+		p := shared.content
 		sum = crc32.Update(sum, crc32.IEEETable, p)
 		size += int64(len(p))
-		if !s.content.add(p) {
+		if !s.content.add(shared) {
 			return errUnwanted
 		}
 		stream := s.taken()
 		s.remember(stream)
-		if !s.race.add(step{content: p, stream: stream, end: end, flushed: end && s.flushed()}) {
+		if !s.race.add(step{content: p, shared: shared, stream: stream, end: end, flushed: end && s.flushed()}) {
 			return ErrUnknown
 		}
+		shared.done()
 	}
 	return s.endMember(h, member{flushed: s.flushed(), size: size}, sum)
 }
 
 // inflateSome returns as much as a step has, or what is left and io.EOF.
-func (s *splitter) inflateSome() ([]byte, error) {
+func (s *splitter) inflateSome() (*loan, error) {
 	size := copySize
 	if s.race.content < prefixContent {
 		size = firstSize // so that candidates are refuted early
 	}
-	p := make([]byte, size)
+	p := lend(&s.pool, size)
 	for n := 0; n < size; {
-		k, err := s.inflate.Read(p[n:])
+		k, err := s.inflate.Read(p.content[n:])
 		if n += k; err != nil {
-			return p[:n:n], err
+			return p.cut(n), err
 		}
 	}
 	return p, nil

@@ -53,6 +53,7 @@ func (r *race) add(s step) bool {
 	if r.started {
 		return r.pass(s)
 	}
+	s.shared.to() // for ever: it is not worth the trouble
 	r.held = append(r.held, s)
 	enough := r.content >= prefixContent && r.stream >= prefixStream
 	if !enough && r.content+r.stream < prefixMost {
@@ -118,7 +119,9 @@ func (r *race) run(c *candidate) *runner {
 	made := r.steps
 	one.wait.Go(func() {
 		for s := range one.steps {
-			if one.advance(s); one.dead {
+			one.advance(s)
+			s.shared.done()
+			if one.dead {
 				one.release()
 				close(one.lost)
 				return
@@ -145,8 +148,10 @@ func (r *race) pass(s step) bool {
 			close(c.steps)
 			continue
 		}
+		s.shared.to()
 		select {
 		case <-c.lost:
+			s.shared.done()
 			continue
 		case c.steps <- s:
 			alive = append(alive, c)
