@@ -15,7 +15,15 @@ type drain struct {
 	frames map[int][]frame // by content
 	wholes []*whole        // not judged yet; the last may not be complete
 	err    error
-	tell   func(frame) // nil, or told of each frame written
+	held   held
+	told   listener // nil, or told of each frame
+}
+
+// listener is told where frames stand.
+type listener interface {
+	took(f frame)     // in the space
+	tookHeld(f frame) // among those held; took comes for it later, in the same order, or dropHeld
+	dropHeld()
 }
 
 // hashingSpace is a space that can take the digests of contents in the pass that
@@ -76,8 +84,8 @@ func (d *drain) write(p *pending, e encoded) error {
 		sum, p.whole.end = &p.whole.sum, d.offset
 	}
 	_, err := d.space.WriteHashed(e.data, sum)
-	if err == nil && d.tell != nil {
-		d.tell(f)
+	if err == nil && d.told != nil {
+		d.told.took(f)
 	}
 	return err
 }

@@ -14,6 +14,12 @@ import (
 	"airlock/internal/manifest"
 )
 
+// Scratch is memory or a file that is written and read at once.
+type Scratch interface {
+	io.WriterAt
+	io.ReaderAt
+}
+
 // Space is a space that can be read back while it is written.
 type Space interface {
 	io.Writer
@@ -22,10 +28,10 @@ type Space interface {
 
 // NewSmallWriter returns a Writer that looks for every content's bytes in all
 // that came before it and in the bases, with an index of that many bytes of
-// memory. What the bases hold is indexed first, which reads and decodes all of
+// memory. What AddGzip may have to drop again is kept in scratch until then. What the bases hold is indexed first, which reads and decodes all of
 // them, and inflates gzip blobs that they have as they are. The bases must
 // outlive the Writer.
-func NewSmallWriter(space Space, bases *Bases, memory int) (*Writer, error) {
+func NewSmallWriter(space Space, scratch Scratch, bases *Bases, memory int) (*Writer, error) {
 	w, err := NewWriter(space)
 	if err != nil {
 		return nil, err
@@ -34,7 +40,7 @@ func NewSmallWriter(space Space, bases *Bases, memory int) (*Writer, error) {
 		w.Close()
 		return nil, err
 	}
-	w.drain.tell = w.small.took
+	w.small.scratch, w.drain.held.scratch, w.drain.told = scratch, scratch, w.small
 	return w, nil
 }
 
@@ -171,8 +177,10 @@ type small struct {
 	cache    *lru.Cache[int64, []byte]
 
 	mu      sync.Mutex
-	lengths []int64   // by own page: bytes of content
-	written []frame   // by own page: where it stands in the space
+	lengths []int64 // by own page: bytes of content
+	written []frame // by own page: where it stands in the space
+	held    []frame // of the pages behind those: where they stand in scratch
+	scratch Scratch
 	stopped bool      // no more will be written
 	more    sync.Cond // written or stopped has changed
 }
@@ -278,12 +286,30 @@ func (s *small) prove(frame, data []byte) encoded {
 	return encoded{kind: Delta, data: frame, err: err}
 }
 
-// took is told of each frame once it is in the space.
+// took implements listener.
 func (s *small) took(f frame) {
 	s.mu.Lock()
 	s.written = append(s.written, f)
+	if len(s.held) > 0 {
+		s.held = s.held[1:]
+	}
 	s.mu.Unlock()
 	s.more.Broadcast()
+}
+
+// tookHeld implements listener.
+func (s *small) tookHeld(f frame) {
+	s.mu.Lock()
+	s.held = append(s.held, f)
+	s.mu.Unlock()
+	s.more.Broadcast()
+}
+
+// dropHeld implements listener.
+func (s *small) dropHeld() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = nil
 }
 
 // Page implements delta.Source: pages of the bases, and what is new in those
@@ -303,30 +329,47 @@ func (s *small) read(number int64) ([]byte, error) {
 	return of.read(newDescent(of.base.cache))
 }
 
-// readOwn reads a page back from the space, waiting until it is there.
+// readOwn reads a page back, waiting until it is there.
 func (s *small) readOwn(own int64) ([]byte, error) {
-	f, length, err := s.wait(own)
+	p, err := s.wait(own)
 	if err != nil {
 		return nil, err
 	}
-	raw := make([]byte, f.encoded)
-	if _, err := s.space.ReadAt(raw, f.offset); err != nil {
-		return nil, err
+	if p.raw == nil {
+		p.raw = make([]byte, p.encoded)
+		if _, err := s.space.ReadAt(p.raw, p.offset); err != nil {
+			return nil, err
+		}
 	}
-	return s.decoders.news(f.kind, raw, length)
+	return s.decoders.news(p.kind, p.raw, p.length)
 }
 
-// wait waits until an own page stands in the space, and returns where.
-func (s *small) wait(own int64) (frame, int64, error) {
+// ownPage is an own page as it is encoded.
+type ownPage struct {
+	frame
+	length int64  // of its content
+	raw    []byte // nil: it stands in the space
+}
+
+// wait waits until an own page is there.
+func (s *small) wait(own int64) (ownPage, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for int64(len(s.written)) <= own && !s.stopped {
+	for int64(len(s.written)+len(s.held)) <= own && !s.stopped {
 		s.more.Wait()
 	}
-	if int64(len(s.written)) <= own {
-		return frame{}, 0, errors.New("writing has failed")
+	written := int64(len(s.written))
+	if own < written {
+		return ownPage{frame: s.written[own], length: s.lengths[own]}, nil
 	}
-	return s.written[own], s.lengths[own], nil
+	if own >= written+int64(len(s.held)) {
+		return ownPage{}, errors.New("writing has failed")
+	}
+	p := ownPage{frame: s.held[own-written], length: s.lengths[own]}
+	p.raw = make([]byte, p.encoded)
+	// Once s is unlocked, another frame may take its place.
+	_, err := s.scratch.ReadAt(p.raw, p.offset)
+	return p, err
 }
 
 // stop ends waiting for frames that will not be written any more.
@@ -335,6 +378,16 @@ func (s *small) stop() {
 	s.stopped = true
 	s.mu.Unlock()
 	s.more.Broadcast()
+}
+
+// forget drops all own pages from one on, none of which is written.
+func (s *small) forget(first int64) {
+	s.next = first
+	s.encoder.Forget(first * FrameSize)
+	s.cache.Drop(func(page int64) bool { return page >= first })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lengths = s.lengths[:first-s.below.pages()]
 }
 
 // add takes note of an own page of length bytes.

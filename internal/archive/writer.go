@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 
-	"airlock/internal/gzipexact"
 	"airlock/internal/manifest"
 )
 
@@ -19,9 +18,10 @@ import (
 type Writer struct {
 	encoder  *encoder
 	index    index
-	known    map[manifest.Digest]bool // blobs
-	contents map[manifest.Digest]int  // numbers of contents
-	small    *small                   // nil: no copies are looked for
+	known    map[manifest.Digest]bool   // blobs
+	contents map[manifest.Digest]int    // numbers of contents
+	begun    map[[sha256.Size]byte]bool // first pages of what gzip blobs decompress to, by SHA-256
+	small    *small                     // nil: no copies are looked for
 	// compressed says that the content being added has nothing to copy.
 	compressed bool
 	failed     error // of an Add: the space is worthless
@@ -38,6 +38,8 @@ type pending struct {
 	whole   *whole // nil, or the content is stored as it is
 	done    func() // nil, or gives back the memory of its bytes of content
 	result  chan encoded
+	held    bool      // it may have to be dropped
+	settled *settling // nil, or what becomes of the frames held; then nothing else
 }
 
 // Lender is a reader that hands out its own memory, so that it need not be
@@ -70,6 +72,7 @@ func NewWriter(space io.Writer) (*Writer, error) {
 		encoder:  encoder,
 		known:    map[manifest.Digest]bool{},
 		contents: map[manifest.Digest]int{},
+		begun:    map[[sha256.Size]byte]bool{},
 		free:     make(chan []byte, framesUnderWay),
 		queue:    make(chan *pending, framesUnderWay),
 		drained:  make(chan struct{}),
@@ -87,19 +90,36 @@ func NewWriter(space io.Writer) (*Writer, error) {
 func (w *Writer) run() {
 	defer close(w.drained)
 	for p := range w.queue {
-		e := <-p.result
+		broken := w.drain.err != nil
+		w.process(p)
+		if !broken && w.drain.err != nil {
+			close(w.broken)
+			w.stopSmall()
+		}
+	}
+}
+
+// process writes or holds a frame, or settles what becomes of those held.
+func (w *Writer) process(p *pending) {
+	if p.settled != nil {
+		defer close(p.settled.done)
 		if w.drain.err == nil {
-			if w.drain.err = errors.Join(e.err, w.drain.err); e.err == nil {
-				w.drain.err = w.drain.write(p, e)
-			}
-			if w.drain.err != nil {
-				close(w.broken)
-				w.stopSmall()
-			}
+			w.drain.err = w.drain.settle(p)
 		}
-		if p.done != nil {
-			p.done()
-		}
+		return
+	}
+	e := <-p.result
+	switch {
+	case w.drain.err != nil:
+	case e.err != nil:
+		w.drain.err = e.err
+	case p.held:
+		w.drain.err = w.drain.hold(e)
+	default:
+		w.drain.err = w.drain.write(p, e)
+	}
+	if p.done != nil {
+		p.done()
 	}
 }
 
@@ -142,35 +162,6 @@ func (w *Writer) addWhole(d manifest.Digest, size int64, r io.Reader, why Reason
 		return err
 	}
 	w.index.blobs = append(w.index.blobs, blob{digest: d, kind: asItIs, why: why, content: n, size: size})
-	return nil
-}
-
-// Content is what a gzip blob decompresses to.
-type Content struct {
-	Digest manifest.Digest
-	Size   int64
-	Recipe gzipexact.Recipe // proven: it makes the blob of the content
-}
-
-// AddGzip appends a blob of size bytes as its content and the recipe that
-// rebuilds it. The content is read from open, unless the archive has it
-// already. Errors are as of Add.
-func (w *Writer) AddGzip(d manifest.Digest, size int64, c Content, open func() (io.Reader, error)) error {
-	if err := w.meet(d); err != nil {
-		return err
-	}
-	n, ok := w.contents[c.Digest]
-	if !ok {
-		r, err := open()
-		if err != nil {
-			return err
-		}
-		if n, err = w.addContent(c.Digest, c.Size, r); err != nil {
-			w.failed = err
-			return err
-		}
-	}
-	w.index.blobs = append(w.index.blobs, blob{digest: d, kind: gzip, content: n, size: size, recipe: c.Recipe.Marshal()})
 	return nil
 }
 

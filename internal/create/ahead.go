@@ -2,19 +2,18 @@ package create
 
 import (
 	"context"
-	"io"
 
 	"airlock/internal/archive"
 )
 
-// decideAhead is how many bytes of blobs behind the one that is to be packed auto
-// has fetched and decided on, the next one in any case: enough for one to be taken
-// apart while another is packed, and not so much that packing waits long for a
-// slow source.
+// decideAhead is how many bytes of blobs behind the one that is to be packed are
+// fetched and decided on, the next one in any case: enough for one to begin to be
+// taken apart while another is packed, and not so much that packing waits long
+// for a slow source.
 const decideAhead = 64 << 20
 
 // line is the fetched blobs in the order of their packing, the first of which
-// auto has decided on.
+// are decided on.
 type line struct {
 	taking *taking
 	out    *archive.Writer
@@ -36,8 +35,7 @@ func (w *writing) newLine(ctx context.Context, t *taking, out *archive.Writer, w
 	go func() {
 		defer close(l.ended)
 		for a := range l.chosen {
-			a.err = a.analyzeSpooled(ctx)
-			close(a.taken)
+			a.proving.run(ctx, a)
 		}
 	}()
 	return l
@@ -46,6 +44,11 @@ func (w *writing) newLine(ctx context.Context, t *taking, out *archive.Writer, w
 // stop drops what was not packed. The context of newLine must have ended.
 func (l *line) stop() {
 	close(l.chosen)
+	for _, a := range l.first {
+		if a.proving != nil {
+			a.proving.stop()
+		}
+	}
 	<-l.ended
 	for _, a := range l.first {
 		l.taking.release(a)
@@ -59,34 +62,30 @@ func (l *line) next(ctx context.Context) (*apartItem, error) {
 	}
 	a := l.first[0]
 	l.first = l.first[1:]
-	err := l.settle(a)
-	if err != nil {
+	if err := l.settle(a); err != nil {
 		l.taking.release(a)
 		return nil, a.explain(err)
-	}
-	switch {
-	case a.content != nil:
-		l.packed += a.content.Size
-	case !a.isCompressed():
-		l.packed += a.Size
 	}
 	return a, nil
 }
 
-// settle waits until it is known how a blob is packed. That it is packed as it is
-// is decided anew if there is a good deal more to copy from by now.
-func (l *line) settle(a *apartItem) error {
-	if a.taken == nil {
-		if a.err != nil || a.why != archive.TooSlow || l.packed-a.known < min(a.Size, archive.FrameSize) {
-			return a.err
-		}
-		l.way = l.way.without(a.Size)
-		if err := l.decide(a); err != nil || a.taken == nil {
-			return err
-		}
+// packedBlob takes note of what others may copy from in a blob that is packed.
+func (l *line) packedBlob(a *apartItem) {
+	if a.unpacked > 0 {
+		l.packed += a.unpacked
+	} else if !a.isCompressed() {
+		l.packed += a.Size
 	}
-	<-a.taken
-	return a.err
+}
+
+// settle decides anew on a blob that is packed as it is, if there is a good deal
+// more to copy from by now.
+func (l *line) settle(a *apartItem) error {
+	if a.err != nil || a.why != archive.TooSlow || l.packed-a.known < min(a.Size, archive.FrameSize) {
+		return a.err
+	}
+	l.way = l.way.without(a.Size)
+	return l.decide(a)
 }
 
 // fill waits until the first blobs are there, and decides on them.
@@ -100,7 +99,7 @@ func (l *line) fill(ctx context.Context) error {
 			return ctx.Err()
 		}
 		l.first, l.items = append(l.first, a), l.items[1:]
-		if l.auto && a.err == nil {
+		if a.err == nil {
 			a.err = l.consider(a)
 		}
 	}
@@ -113,7 +112,7 @@ func (l *line) wantsMore() bool {
 	if len(l.items) == 0 || len(l.first) == 0 {
 		return len(l.first) == 0
 	}
-	if !l.auto || len(l.first) == maxApart {
+	if len(l.first) == maxApart {
 		return false
 	}
 	room, behind := spoolRoom(l.items[0]), int64(0)
@@ -129,6 +128,8 @@ func (l *line) wantsMore() bool {
 // consider decides on a blob that came.
 func (l *line) consider(a *apartItem) error {
 	switch {
+	case a.gzip && !l.auto:
+		l.choose(a)
 	case a.gzip:
 		return l.decide(a)
 	case a.isCompressed():
@@ -137,6 +138,12 @@ func (l *line) consider(a *apartItem) error {
 		l.way = l.way.copied(a.Size, a.Size/unpacks)
 	}
 	return nil
+}
+
+// choose has a gzip blob taken apart.
+func (l *line) choose(a *apartItem) {
+	a.why, a.proving = archive.Untried, newProving()
+	l.chosen <- a
 }
 
 // decide has a gzip blob taken apart if that gets all to the far side sooner.
@@ -152,29 +159,6 @@ func (l *line) decide(a *apartItem) error {
 		return nil
 	}
 	l.way = l.way.small(e)
-	a.taken = make(chan struct{})
-	l.chosen <- a
+	l.choose(a)
 	return nil
-}
-
-// analyzeSpooled looks for the recipe of a blob that is spooled.
-func (a *apartItem) analyzeSpooled(ctx context.Context) error {
-	r, err := a.spool.reader()
-	if err != nil {
-		return err
-	}
-	return a.analyze(io.Discard, until{ctx, r})
-}
-
-// until is a reader that fails once the context has ended.
-type until struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (u until) Read(p []byte) (int, error) {
-	if err := u.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return u.Reader.Read(p)
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -99,7 +100,7 @@ type Options struct {
 	Bases      *archive.Bases // of Small and Auto; the far side must have them
 	Link       int64          // of Auto: bytes a second of the slowest part of the journey
 	Meets      bool           // of Auto: what is packed is on its way while more is packed
-	Spool      string         // of Small and Auto: a folder for a few blobs at a time
+	Spool      string         // of Small and Auto: a folder for a few blobs at a time, and for one as it is packed
 	Parity     volume.Protection
 	Signatures []Signature
 	Progress   progress.Sink
@@ -212,7 +213,15 @@ func (w *writing) volumes(ctx context.Context, layout volume.Layout) (*volume.Se
 }
 
 func (w *writing) space(ctx context.Context, space *volume.Writer) error {
-	out, err := w.archive(space)
+	var scratch *os.File
+	if !w.options.Plain() {
+		var err error
+		if scratch, err = unnamed(w.options.Spool); err != nil {
+			return err
+		}
+		defer scratch.Close()
+	}
+	out, err := w.archive(space, scratch)
 	if err != nil {
 		return err
 	}
@@ -232,7 +241,7 @@ func (w *writing) space(ctx context.Context, space *volume.Writer) error {
 	return nil
 }
 
-func (w *writing) archive(space *volume.Writer) (*archive.Writer, error) {
+func (w *writing) archive(space *volume.Writer, scratch archive.Scratch) (*archive.Writer, error) {
 	if w.options.Plain() {
 		if w.options.Bases.Empty() {
 			return archive.NewWriter(space)
@@ -247,7 +256,7 @@ func (w *writing) archive(space *volume.Writer) (*archive.Writer, error) {
 	default:
 		return nil, errors.New("packing small reads back what was written, which takes a folder or a file to write to")
 	}
-	return archive.NewSmallWriter(space, w.options.Bases, deltaMemory(w.contents.Size()+w.options.Bases.Size()))
+	return archive.NewSmallWriter(space, scratch, w.options.Bases, deltaMemory(w.contents.Size()+w.options.Bases.Size()))
 }
 
 // fast packs every item as it is, unless a base has it.

@@ -4,9 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
-	"hash"
 	"io"
 	"os"
 	"strings"
@@ -15,7 +13,6 @@ import (
 
 	"airlock/internal/archive"
 	"airlock/internal/gzipexact"
-	"airlock/internal/manifest"
 	"airlock/internal/progress"
 )
 
@@ -70,6 +67,7 @@ func (w *writing) small(ctx context.Context, out *archive.Writer) error {
 			return err
 		}
 		err = a.pack(out)
+		line.packedBlob(a)
 		t.release(a)
 		if err != nil {
 			return it.explain(err)
@@ -78,23 +76,22 @@ func (w *writing) small(ctx context.Context, out *archive.Writer) error {
 	return nil
 }
 
-// apartItem is a fetched blob, spooled, and its content if it is gzip of an
-// encoder that is known.
+// apartItem is a fetched blob, spooled.
 type apartItem struct {
 	item
-	spool   spool
-	gzip    bool             // it begins as gzip does
-	why     archive.Reason   // of a gzip blob: why it is packed as it is
-	content *archive.Content // of a gzip blob; nil: packed as it is
-	known   int64            // how much there was to copy from when auto decided on it
-	taken   chan struct{}    // nil, or closed when content, why and err are set
-	err     error
+	spool    spool
+	gzip     bool           // it begins as gzip does
+	why      archive.Reason // of a gzip blob: why it is packed as it is
+	proving  *proving       // of a gzip blob; nil: packed as it is
+	unpacked int64          // of a gzip blob that was packed as its content: bytes of that
+	known    int64          // how much there was to copy from when auto decided on it
+	err      error
 }
 
 // maxApart is how many blobs may wait to be packed.
 const maxApart = 16
 
-// taking is what takes blobs apart ahead of their packing.
+// taking is what spools blobs ahead of their packing.
 type taking struct {
 	options Options
 	fetched *fetcher
@@ -106,7 +103,7 @@ type taking struct {
 // spoolRoom returns what a blob takes of maxSpooled.
 func spoolRoom(it item) int64 { return min(it.Size, maxSpooled/2) }
 
-// run fetches items in order and takes each apart, until one cannot be.
+// run fetches items in order and spools each, until one cannot be.
 func (t *taking) run(ctx context.Context, items []item) {
 	defer close(t.apart)
 	for _, it := range items {
@@ -114,20 +111,21 @@ func (t *taking) run(ctx context.Context, items []item) {
 		if t.room.Acquire(ctx, spoolRoom(a.item)) != nil {
 			return
 		}
-		a.err = a.take(t.fetched.next(it, t.total), t.options)
+		err := a.take(t.fetched.next(it, t.total), t.options.Spool)
+		a.err = err // and from then on another's
 		select {
 		case t.apart <- a:
 		case <-ctx.Done():
 			t.release(a)
 			return
 		}
-		if a.err != nil {
+		if err != nil {
 			return
 		}
 	}
 }
 
-// stop ends taking apart, and drops what was not packed.
+// stop ends spooling, and drops what was not packed.
 func (t *taking) stop(cancel context.CancelFunc) {
 	t.fetched.stop(cancel)
 	for a := range t.apart {
@@ -141,71 +139,34 @@ func (t *taking) release(a *apartItem) {
 	t.room.Release(spoolRoom(a.item))
 }
 
-// take reads the blob to its end: spools it, hashes it and, unless that is to
-// be decided, proves a recipe.
-func (a *apartItem) take(r io.Reader, o Options) error {
-	if err := a.spool.open(a.Size, o.Spool); err != nil {
+// take reads the blob to its end and spools it. Its digest is judged when it is
+// packed, of the bytes that are.
+func (a *apartItem) take(r io.Reader, dir string) error {
+	if err := a.spool.open(a.Size, dir); err != nil {
 		return err
 	}
 	in := bufio.NewReaderSize(r, 64<<10)
-	sum := sha256.New()
 	magic, err := in.Peek(2)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	to := io.MultiWriter(a.spool.w, sum)
 	a.gzip = isGzip(magic)
-	if a.gzip && o.Pack == Small {
-		err = a.analyze(to, in)
-	} else {
-		_, err = io.Copy(to, in)
-	}
-	if err != nil {
-		return err
-	}
-	if got := manifest.Digest(sum.Sum(nil)); got != a.Digest {
-		return &archive.OtherBytesError{Digest: a.Digest, Got: got}
-	}
-	return nil
-}
-
-// analyze copies a gzip blob while it looks for its recipe.
-func (a *apartItem) analyze(to io.Writer, in io.Reader) error {
-	content := &measured{sum: sha256.New()}
-	analyzer := gzipexact.NewAnalyzer(content)
-	_, err := io.Copy(io.MultiWriter(to, untilGivenUp{analyzer}), in)
-	recipe, unknown := analyzer.Close()
-	a.why = archive.NoEncoder
-	if err == nil && unknown == nil {
-		a.content = &archive.Content{Digest: manifest.Digest(content.sum.Sum(nil)), Size: content.size, Recipe: recipe}
-	}
+	_, err = io.Copy(a.spool.w, in)
 	return err
-}
-
-// untilGivenUp feeds an analyzer as long as it makes sense.
-type untilGivenUp struct{ *gzipexact.Analyzer }
-
-func (u untilGivenUp) Write(p []byte) (int, error) {
-	if u.GivenUp() {
-		return len(p), nil
-	}
-	return u.Analyzer.Write(p)
-}
-
-type measured struct {
-	sum  hash.Hash
-	size int64
-}
-
-func (m *measured) Write(p []byte) (int, error) {
-	m.size += int64(len(p))
-	return m.sum.Write(p)
 }
 
 // pack adds the blob to the archive.
 func (a *apartItem) pack(out *archive.Writer) error {
-	if a.content != nil {
-		return out.AddGzip(a.Digest, a.Size, *a.content, a.inflate)
+	if a.proving != nil {
+		defer a.proving.stop()
+		packed, err := out.AddGzip(a.Digest, a.Size, archive.Proving{
+			Content: a.proving.content, Proof: a.proving.proof, Again: a.inflate,
+		})
+		if err != nil || packed {
+			a.unpacked = a.proving.size
+			return err
+		}
+		a.why = archive.NoEncoder
 	}
 	r, err := a.spool.reader()
 	if err != nil {
@@ -248,12 +209,25 @@ func (s *spool) open(size int64, dir string) error {
 		s.w = s.memory
 		return nil
 	}
-	f, err := os.CreateTemp(dir, ".airlock-spool-*")
+	f, err := unnamed(dir)
 	if err != nil {
 		return err
 	}
 	s.file, s.w = f, f
-	return os.Remove(f.Name())
+	return nil
+}
+
+// unnamed creates a file that is gone when it is closed.
+func unnamed(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, ".airlock-spool-*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 func (s *spool) reader() (io.Reader, error) {

@@ -139,6 +139,12 @@ func (e *Encoder) AddNews(plan *Plan) {
 	e.index.enter(e.page.address, e.news)
 }
 
+// Forget forgets all that was indexed and matched at address from and behind.
+func (e *Encoder) Forget(from int64) {
+	e.last = trail{}
+	e.index.forget(from)
+}
+
 // newsSpots appends the samples of literals: those of the page, and of where
 // the page goes on otherwise than its literals do.
 func (e *Encoder) newsSpots(literals []byte, to []spot) []spot {

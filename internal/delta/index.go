@@ -38,7 +38,7 @@ const maxLevel = 12
 // while Add runs; between Adds any number of Encoders may read it. What it
 // holds depends on nothing but the Adds, in their order.
 type Index struct {
-	gear    [256]uint64
+	gear    [256]uint32
 	table   []uint64 // buckets, each newest first; 0 is no entry
 	buckets uint64
 	count   int    // entries in the table
@@ -75,7 +75,7 @@ func NewIndex(memory int) *Index {
 		z := state
 		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 		z = (z ^ z>>27) * 0x94d049bb133111eb
-		x.gear[i] = z ^ z>>31
+		x.gear[i] = uint32(z ^ z>>31)
 	}
 	return x
 }
@@ -125,31 +125,36 @@ func (x *Index) sample(page []byte, to []spot) []spot { return x.sampleFrom(page
 // sampleFrom is sample for the windows that end behind from. The sample before
 // them is the last of to.
 func (x *Index) sampleFrom(page []byte, from int, to []spot) []spot {
-	const mask = (1<<sampleBits - 1) << (windowSize - sampleBits)
-	skip := uint64(1)<<x.level - 1
-	var h, last uint64
-	gear := &x.gear
+	var last uint64
+	gear, below := &x.gear, uint32(1)<<(windowSize-sampleBits-x.level)
 	if len(to) > 0 {
 		last = to[len(to)-1].hash
 	}
-	begin := max(0, from-(windowSize-1))
-	for _, b := range page[begin:from] {
+	var h uint32 // a byte has been shifted out of it by the last of windowSize behind it
+	for _, b := range page[max(0, from-(windowSize-1)):from] {
 		h = h<<1 + gear[b]
 	}
 	for i := from; i < len(page); i++ {
 		h = h<<1 + gear[page[i]]
-		if h&mask != 0 || i < windowSize-1 {
+		if h >= below || i < windowSize-1 {
 			continue
 		}
-		w := hash(page[i+1-windowSize : i+1])
+		w := hash(page[i+1-windowSize:i+1])&^(1<<maxLevel-1) | rate(h)
 		// A run of one byte, or of a short pattern, is one sample.
-		if w&skip != 0 || w == last {
+		if w == last {
 			continue
 		}
 		last = w
 		to = append(to, spot{end: i + 1, hash: w})
 	}
 	return to
+}
+
+// rate returns the low maxLevel bits of a sample's hash, where h is its rolling
+// one: as many of them are 0, from the lowest one on, as the rate can be halved
+// and the window be taken still.
+func rate(h uint32) uint64 {
+	return uint64(bits.Reverse32(h) >> sampleBits & (1<<maxLevel - 1))
 }
 
 // hash mixes the bytes of a window. The low checkBits go into the entry.
@@ -206,12 +211,22 @@ func (x *Index) put(hash, address uint64) {
 // halve doubles the distance between samples.
 func (x *Index) halve() {
 	x.level++
-	x.count = 0
 	skip := uint64(1)<<x.level - 1
+	x.keep(func(e uint64) bool { return e>>addressBits&skip == 0 })
+}
+
+// forget drops the windows that begin at from or behind.
+func (x *Index) forget(from int64) {
+	x.keep(func(e uint64) bool { return int64(e&addressMask) < from+windowSize })
+}
+
+// keep drops all entries but some.
+func (x *Index) keep(some func(entry uint64) bool) {
+	x.count = 0
 	for n := 0; n < len(x.table); n += bucketSize {
 		bucket, kept := x.table[n:n+bucketSize], 0
 		for _, e := range bucket {
-			if e != 0 && e>>addressBits&skip == 0 {
+			if e != 0 && some(e) {
 				bucket[kept] = e
 				kept++
 			}

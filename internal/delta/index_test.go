@@ -59,7 +59,7 @@ func TestSamplesDependOnBytesAlone(t *testing.T) {
 
 func TestIndexKeepsOldestAndNewest(t *testing.T) {
 	x := NewIndex(0)
-	page := noise(source(12), 10_000)
+	page := noise(source(14), 10_000)
 	for n := range int64(10) {
 		x.Add(n*PageSize, page)
 	}
@@ -178,5 +178,23 @@ func TestAddNewsOfLiterals(t *testing.T) {
 	a.encoder.AddNews(plan)
 	if len(plan.Pages()) == 0 || !slices.Equal(a.index.table, want.table) {
 		t.Errorf("pages %v: %d entries, want the %d of %d literals", plan.Pages(), a.index.count, want.count, len(plan.Literals()))
+	}
+}
+
+// What was forgotten is as if it had never been indexed.
+func TestForget(t *testing.T) {
+	got, want := NewIndex(64<<20), NewIndex(64<<20) // no bucket is full
+	first, second := noise(source(14), PageSize), noise(source(15), PageSize)
+	for _, x := range []*Index{got, want} {
+		x.Add(0, first)
+	}
+	got.Add(PageSize, second)
+	got.Add(2*PageSize, second)
+	if got.count <= want.count {
+		t.Fatal("nothing was indexed")
+	}
+	got.forget(PageSize)
+	if got.count != want.count || !slices.Equal(got.table, want.table) {
+		t.Errorf("%d entries, want those %d from before", got.count, want.count)
 	}
 }

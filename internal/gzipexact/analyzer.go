@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"sync/atomic"
+	"sync"
 
 	"airlock/internal/gzipexact/deflate"
 )
@@ -19,50 +19,18 @@ var (
 	ErrUnknown = errors.New("gzip stream of an unknown encoder")
 )
 
-// An Analyzer is fed a gzip stream. It writes the stream's content to another
-// writer and at the end returns the recipe that makes the stream from it.
+// Analyze reads a gzip stream, writes its content to another writer, in order,
+// and returns the recipe that makes the stream of it. Of the content it writes
+// as much as some encoder has been found to make the stream of, and only with a
+// nil error all: the same stream always gives the same bytes. It writes them
+// from another goroutine, none any more once it has returned, and reads up to
+// 8 MiB ahead of a writer that takes its time. The writer must not change what
+// it is given.
 //
-// It works in goroutines of its own and must be closed.
-type Analyzer struct {
-	in      *io.PipeWriter
-	done    chan struct{}
-	recipe  Recipe
-	err     error
-	verdict atomic.Bool
-}
-
-// NewAnalyzer returns an Analyzer that writes the content to content, from
-// another goroutine, in order, and no more once Close has returned.
-func NewAnalyzer(content io.Writer) *Analyzer {
-	r, w := io.Pipe()
-	a := &Analyzer{in: w, done: make(chan struct{})}
-	go func() {
-		defer close(a.done)
-		s := newSplitter(r, content)
-		a.recipe, a.err = s.run()
-		if a.err != nil {
-			a.verdict.Store(true)
-			// What still comes is not needed.
-			_, _ = io.Copy(io.Discard, r)
-		}
-	}()
-	return a
-}
-
-// Write takes the next bytes of the stream. It never fails before Close.
-func (a *Analyzer) Write(p []byte) (int, error) { return a.in.Write(p) }
-
-// GivenUp reports that Close will return an error, whatever is still written.
-// The rest of the stream need not be fed then.
-func (a *Analyzer) GivenUp() bool { return a.verdict.Load() }
-
-// Close ends the stream and returns its recipe. Only with a nil error has the
-// whole content been written. The error wraps ErrNotGzip, ErrUnknown, or the
-// error of the content's writer. Close may be called again.
-func (a *Analyzer) Close() (Recipe, error) {
-	_ = a.in.Close() // is always nil
-	<-a.done
-	return a.recipe, a.err
+// The error wraps ErrNotGzip, ErrUnknown, or an error of the stream's reader or
+// of the content's writer. The stream may not have been read to its end then.
+func Analyze(stream io.Reader, content io.Writer) (Recipe, error) {
+	return newSplitter(stream, newReleaser(content)).run()
 }
 
 // A tap keeps what has been read through it.
@@ -77,18 +45,21 @@ func (t *tap) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// errUnwanted says that the content's writer has failed.
+var errUnwanted = errors.New("content is not wanted")
+
 // A splitter takes a stream apart into members and steps.
 type splitter struct {
 	tap     tap
 	in      *bufio.Reader // on tap
 	inflate *deflate.Reader
-	content io.Writer
+	content *releaser
 	race    *race
 	recipe  Recipe
 	headers map[string]int
-	buf     []byte
-	seen    int      // bytes of headers and members recorded, at most
-	last    [10]byte // of the DEFLATE stream so far
+	pool    sync.Pool // of *loan
+	seen    int       // bytes of headers and members recorded, at most
+	last    [10]byte  // of the DEFLATE stream so far
 }
 
 const (
@@ -102,8 +73,8 @@ const (
 	flushedFixed  = "\x00\x00\xff\xff\x03\x00"
 )
 
-func newSplitter(r io.Reader, content io.Writer) *splitter {
-	s := &splitter{tap: tap{r: r}, content: content, headers: map[string]int{}, buf: make([]byte, copySize)}
+func newSplitter(r io.Reader, content *releaser) *splitter {
+	s := &splitter{tap: tap{r: r}, content: content, headers: map[string]int{}}
 	s.in = bufio.NewReaderSize(&s.tap, inSize)
 	s.inflate = deflate.NewReader(s.in)
 	return s
@@ -117,6 +88,9 @@ func (s *splitter) run() (Recipe, error) {
 			err = ErrUnknown
 		}
 		s.recipe.encoder = winner
+	}
+	if failed := s.content.end(); failed != nil {
+		err = fmt.Errorf("writing content: %w", failed)
 	}
 	if err != nil {
 		return Recipe{}, fmt.Errorf("analysing gzip stream: %w", err)
@@ -160,51 +134,52 @@ func (s *splitter) taken() []byte {
 func (s *splitter) member() error {
 	h, err := readHeader(s.in)
 	if err != nil {
-		return errors.Join(ErrNotGzip, err)
+		return notGzip(err)
 	}
 	s.taken()
 	if s.race == nil {
-		s.race = &race{tiers: candidates(h)}
+		s.race = &race{tiers: candidates(h), confirm: s.content.confirm}
 	}
 	s.inflate.Reset()
 	var sum uint32
 	var size int64
 	clear(s.last[:])
 	for end := false; !end; {
-		n, err := s.inflateSome()
+		shared, err := s.inflateSome()
 		if err != nil && err != io.EOF {
-			return errors.Join(ErrNotGzip, err)
+			return notGzip(err)
 		}
 		end = err == io.EOF
-		p := bytes.Clone(s.buf[:n])
+		p := shared.content
 		sum = crc32.Update(sum, crc32.IEEETable, p)
-		size += int64(n)
-		if _, err := s.content.Write(p); err != nil {
-			return fmt.Errorf("writing content: %w", err)
+		size += int64(len(p))
+		if !s.content.add(shared) {
+			return errUnwanted
 		}
 		stream := s.taken()
 		s.remember(stream)
-		if !s.race.add(step{content: p, stream: stream, end: end, flushed: end && s.flushed()}) {
+		if !s.race.add(step{content: p, shared: shared, stream: stream, end: end, flushed: end && s.flushed()}) {
 			return ErrUnknown
 		}
+		shared.done()
 	}
 	return s.endMember(h, member{flushed: s.flushed(), size: size}, sum)
 }
 
-// inflateSome fills buf as far as a step goes, or returns what is left and
-// io.EOF.
-func (s *splitter) inflateSome() (int, error) {
-	n, size := 0, len(s.buf)
+// inflateSome returns as much as a step has, or what is left and io.EOF.
+func (s *splitter) inflateSome() (*loan, error) {
+	size := copySize
 	if s.race.content < prefixContent {
 		size = firstSize // so that candidates are refuted early
 	}
-	for n < size {
-		k, err := s.inflate.Read(s.buf[n:size])
+	p := lend(&s.pool, size)
+	for n := 0; n < size; {
+		k, err := s.inflate.Read(p.content[n:])
 		if n += k; err != nil {
-			return n, err
+			return p.cut(n), err
 		}
 	}
-	return n, nil
+	return p, nil
 }
 
 // remember keeps the end of the DEFLATE stream.

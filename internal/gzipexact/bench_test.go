@@ -53,11 +53,7 @@ func BenchmarkAnalyze(b *testing.B) {
 	blob := gzipped(b, p, 6, false)
 	b.SetBytes(int64(len(p)))
 	for b.Loop() {
-		a := NewAnalyzer(io.Discard)
-		if _, err := a.Write(blob); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := a.Close(); err != nil {
+		if _, err := Analyze(bytes.NewReader(blob), io.Discard); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -13,6 +13,7 @@ const maxLag = 8 << 20
 // stream that inflating it took. Steps are shared and never written to.
 type step struct {
 	content []byte
+	shared  *loan // the memory of content
 	stream  []byte
 	end     bool // the member's last
 	flushed bool // with end: an empty block stands before the last one

@@ -3,7 +3,7 @@
 // it together again.
 //
 // The bytes of a gzip stream follow from its content, from the encoder and its
-// settings, and from a few header fields. An [Analyzer] finds the encoder by
+// settings, and from a few header fields. [Analyze] finds the encoder by
 // running the likely ones over the content as it comes out of the stream and
 // comparing what they emit with what came in. It returns a [Recipe] only after
 // an encoder has reproduced the whole stream, every byte of it; so a recipe is
@@ -33,9 +33,9 @@
 // Not among them: level 0 of zlib and its kin, pigz -R, -i and -11, and gzip
 // --rsyncable, as well as zlib-ng, libdeflate, ISA-L and zlib as Chromium has it.
 //
-// Memory is bounded, whatever the stream. An Analyzer takes up to 3 MiB for each
-// encoder that is not refuted yet, and up to 16 MiB for what they have not read
-// yet. After the first few hundred KiB of a real stream there are at most two
+// Memory is bounded, whatever the stream. Analyze takes up to 3 MiB for each
+// encoder that is not refuted yet, and up to 24 MiB for what they have not read
+// and what has not been written yet. After the first few hundred KiB of a real stream there are at most two
 // such encoders; of a stream that does not tell encoders apart there are up to
 // 16, then 6 from 4 MiB of content on and 3 from 32 MiB on, the likeliest by what
 // the header says. A rebuild takes some 3 MiB, or 6 MiB for each of several

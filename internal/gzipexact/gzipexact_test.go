@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/klauspost/compress/flate"
@@ -18,14 +19,23 @@ import (
 
 func analyze(blob []byte, step int) (Recipe, []byte, error) {
 	var content bytes.Buffer
-	a := NewAnalyzer(&content)
-	for p := blob; len(p) > 0; {
-		n := min(step, len(p))
-		_, _ = a.Write(p[:n]) // Close tells
-		p = p[n:]
-	}
-	r, err := a.Close()
+	r, err := Analyze(&inSteps{blob, step}, &content)
 	return r, content.Bytes(), err
+}
+
+// inSteps gives its bytes in pieces of some size.
+type inSteps struct {
+	left []byte
+	step int
+}
+
+func (r *inSteps) Read(p []byte) (int, error) {
+	if len(r.left) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), r.step)], r.left)
+	r.left = r.left[n:]
+	return n, nil
 }
 
 // proves checks that blob has a recipe that rebuilds it, also once marshalled.
@@ -209,12 +219,41 @@ type fullDisk struct{}
 func (fullDisk) Write(p []byte) (int, error) { return 0, errDisk }
 
 func TestContentWriterFails(t *testing.T) {
-	a := NewAnalyzer(fullDisk{})
-	if _, err := a.Write(gzipped(t, sampletest.Mixed(1, 500000), 6, false)); err != nil {
-		t.Fatal(err)
+	blob := gzipped(t, sampletest.Mixed(1, 500000), 6, false)
+	if _, err := Analyze(bytes.NewReader(blob), fullDisk{}); !errors.Is(err, errDisk) {
+		t.Errorf("got %v", err)
 	}
-	if _, err := a.Close(); !errors.Is(err, errDisk) || !a.GivenUp() {
-		t.Errorf("got %v, given up %v", err, a.GivenUp())
+}
+
+// A source's own error says nothing of the stream.
+func TestStreamReaderFails(t *testing.T) {
+	blob := gzipped(t, sampletest.Mixed(1, 500000), 6, false)
+	for _, n := range []int{0, 5, 1000, len(blob) - 3} {
+		_, err := Analyze(io.MultiReader(bytes.NewReader(blob[:n]), iotest.ErrReader(errDisk)), io.Discard)
+		if !errors.Is(err, errDisk) || errors.Is(err, ErrNotGzip) || errors.Is(err, ErrUnknown) {
+			t.Errorf("after %d bytes: got %v", n, err)
+		}
+	}
+}
+
+// Of a stream that its encoder makes only at first, just that much content is
+// written, and always the same.
+func TestWritesWhatIsConfirmed(t *testing.T) {
+	p := sampletest.Mixed(5, 6<<20)
+	half := len(p) / 2
+	blob := gzipped(t, p[:half], 6, false)
+	blob = append(blob, gzipped(t, p[half:], 1, false)...) // no recipe has two levels
+	_, first, err := analyze(blob, 10000)
+	if !errors.Is(err, ErrUnknown) {
+		t.Fatalf("got %v, want %v", err, ErrUnknown)
+	}
+	if !bytes.HasPrefix(p, first) || len(first) < half || len(first) > half+2*copySize {
+		t.Fatalf("%d bytes of content were written of %d that level 6 makes", len(first), half)
+	}
+	for range 3 {
+		if _, again, _ := analyze(blob, 1<<20); !bytes.Equal(again, first) {
+			t.Errorf("%d bytes of content were written, and then %d", len(first), len(again))
+		}
 	}
 }
 

@@ -28,8 +28,10 @@ const (
 // one goroutine.
 type race struct {
 	tiers   [][]encoderSpec
-	held    []step // until the candidates have been tried on them
-	content int    // bytes of all steps
+	confirm func(steps int) // told that a candidate makes the first steps
+	held    []step          // until the candidates have been tried on them
+	steps   int             // of them, or all
+	content int             // bytes of all steps
 	stream  int
 	runners []*runner // the likeliest first
 	started bool
@@ -47,9 +49,11 @@ type runner struct {
 func (r *race) add(s step) bool {
 	r.content += len(s.content)
 	r.stream += len(s.stream)
+	r.steps++
 	if r.started {
 		return r.pass(s)
 	}
+	s.shared.to() // for ever: it is not worth the trouble
 	r.held = append(r.held, s)
 	enough := r.content >= prefixContent && r.stream >= prefixStream
 	if !enough && r.content+r.stream < prefixMost {
@@ -78,6 +82,9 @@ func (r *race) start() {
 		}
 	}
 	r.held = nil
+	if len(r.runners) > 0 {
+		r.confirm(r.steps)
+	}
 }
 
 func (r *race) try(specs []encoderSpec, tried map[encoderSpec]bool) {
@@ -87,7 +94,7 @@ func (r *race) try(specs []encoderSpec, tried map[encoderSpec]bool) {
 		}
 		tried[spec] = true
 		if c, ok := r.survives(spec); ok {
-			r.runners = append(r.runners, run(c))
+			r.runners = append(r.runners, r.run(c))
 		}
 	}
 }
@@ -106,18 +113,24 @@ func (r *race) survives(spec encoderSpec) (*candidate, bool) {
 	return c, true
 }
 
-func run(c *candidate) *runner {
-	r := &runner{candidate: c, steps: make(chan step, queue), lost: make(chan struct{})}
-	r.wait.Go(func() {
-		for s := range r.steps {
-			if r.advance(s); r.dead {
-				r.release()
-				close(r.lost)
+// run has a candidate that makes the steps so far go on with those that follow.
+func (r *race) run(c *candidate) *runner {
+	one := &runner{candidate: c, steps: make(chan step, queue), lost: make(chan struct{})}
+	made := r.steps
+	one.wait.Go(func() {
+		for s := range one.steps {
+			one.advance(s)
+			s.shared.done()
+			if one.dead {
+				one.release()
+				close(one.lost)
 				return
 			}
+			made++
+			r.confirm(made)
 		}
 	})
-	return r
+	return one
 }
 
 // pass hands a step to every runner that has not lost.
@@ -135,8 +148,10 @@ func (r *race) pass(s step) bool {
 			close(c.steps)
 			continue
 		}
+		s.shared.to()
 		select {
 		case <-c.lost:
+			s.shared.done()
 			continue
 		case c.steps <- s:
 			alive = append(alive, c)
@@ -170,6 +185,7 @@ func (r *race) only() (winner encoderSpec, found bool) {
 	for _, tier := range r.tiers {
 		for _, spec := range tier {
 			if _, ok := r.survives(spec); ok {
+				r.confirm(r.steps)
 				return spec, true
 			}
 		}

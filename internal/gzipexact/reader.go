@@ -10,8 +10,8 @@ import (
 )
 
 // A Reader reads what the members of a gzip stream decompress to, one after the
-// other, as an Analyzer hands it out. It reads up to what is no member, which
-// an Analyzer calls trailing.
+// other, as Analyze writes it. It reads up to what is no member, which Analyze
+// calls trailing.
 type Reader struct {
 	in      *bufio.Reader
 	inflate *deflate.Reader

@@ -21,7 +21,7 @@ const (
 const recipeVersion = 1
 
 // A Recipe says how a gzip stream is rebuilt from its content. The zero Recipe
-// is not valid; recipes come from an [Analyzer] or from [ParseRecipe].
+// is not valid; recipes come from [Analyze] or from [ParseRecipe].
 type Recipe struct {
 	encoder  encoderSpec
 	headers  []string // distinct, in order of first use

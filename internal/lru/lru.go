@@ -94,6 +94,17 @@ func (c *Cache[K, V]) Put(key K, value V) {
 	})
 }
 
+// Drop drops the values of some keys. None of those may be loading.
+func (c *Cache[K, V]) Drop(which func(key K) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, element := range c.byK {
+		if which(key) {
+			c.drop(element)
+		}
+	}
+}
+
 func (c *Cache[K, V]) entry(key K) *entry[K, V] {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -41,3 +41,21 @@ func TestErrorIsNotKept(t *testing.T) {
 		t.Errorf("Get = %d, %v", v, err)
 	}
 }
+
+// TestDrop holds that what is dropped is loaded again, and weighs nothing.
+func TestDrop(t *testing.T) {
+	c := NewWeighted[int](10, func(s string) int { return len(s) })
+	c.Put(1, "12345")
+	c.Put(2, "67890")
+	c.Drop(func(key int) bool { return key > 1 })
+	c.Put(3, "abcde")
+	never := func() (string, error) { return "", errors.New("it was not kept") }
+	for key, want := range map[int]string{1: "12345", 3: "abcde"} {
+		if got, err := c.Get(key, never); got != want || err != nil {
+			t.Errorf("%d: got %q, %v, want %q", key, got, err, want)
+		}
+	}
+	if got, err := c.Get(2, func() (string, error) { return "again", nil }); got != "again" || err != nil {
+		t.Errorf("2, which was dropped: got %q, %v", got, err)
+	}
+}
