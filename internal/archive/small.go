@@ -28,9 +28,9 @@ type Space interface {
 
 // NewSmallWriter returns a Writer that looks for every content's bytes in all
 // that came before it and in the bases, with an index of that many bytes of
-// memory. What AddGzip may have to drop again is kept in scratch until then. What the bases hold is indexed first, which reads and decodes all of
-// them, and inflates gzip blobs that they have as they are. The bases must
-// outlive the Writer.
+// memory. What AddGzip may have to drop again is kept in scratch until then. What
+// the bases hold is indexed first, which reads and decodes all of them, and inflates
+// gzip blobs that they have as they are. The bases must outlive the Writer.
 func NewSmallWriter(space Space, scratch Scratch, bases *Bases, memory int) (*Writer, error) {
 	w, err := NewWriter(space)
 	if err != nil {

@@ -28,7 +28,8 @@ const inMemory = 1 << 20
 // size: the one that is packed, and the next.
 const maxSpooled = 1 << 30
 
-// MaxSpool returns how many bytes of Options.Spool packing takes at most.
+// MaxSpool returns about how many bytes of Options.Spool packing takes at most: of
+// blobs, and of the frames of one that is being proven.
 func (c *Contents) MaxSpool(o Options) int64 {
 	if o.Plain() {
 		return 0
@@ -37,7 +38,7 @@ func (c *Contents) MaxSpool(o Options) int64 {
 	for _, it := range c.items {
 		all, largest = all+it.Size, max(largest, it.Size)
 	}
-	return min(all, maxSpooled+2*largest)
+	return min(all, maxSpooled+2*largest) + largest
 }
 
 // small packs blobs as their contents. While one is packed, the next ones are
