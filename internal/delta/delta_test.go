@@ -182,7 +182,7 @@ func TestSparseDifferences(t *testing.T) {
 	for i := 20; i < len(changed); i += 24 {
 		changed[i] += 0x40
 	}
-	for i := 1 << 10; i < 1<<10+200; i++ {
+	for i := 1 << 10; i < 1<<10+300; i++ {
 		changed[i] = content[i]
 	}
 	for i, f := range a.add(t, changed) {

@@ -16,14 +16,14 @@ type Limits struct {
 
 // votesWanted is how many samples of a page must be found in a source page,
 // and in no page chosen before it, to make reading it worth while.
-const votesWanted = 8
+const votesWanted = 4
 
 // votesPart is the part of a page's samples that must be, from the second
 // source page on: each is one more to be decoded for the page.
 const votesPart = 1024
 
 // followed is the votes for the page on which the page before ended.
-const followed = 16
+const followed = 8
 
 // Encoder finds pages' bytes in earlier ones. It serves one goroutine, and
 // takes PageSize bytes of memory for each of Limits.MaxPages, some 10 MiB more,

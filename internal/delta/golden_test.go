@@ -73,7 +73,7 @@ func goldenContents() []goldenContent {
 			"42208b711cefab1314210110f3d8869a06f10fcf0459141ddaae87f6a21a5fbe",
 		}},
 		{name: "news", bytes: append(g.text(150_000), base[:9_000]...), sum: "ad9d36dc28a41f3b5e5662aabf78158c4305c2b6d79d1e0a26fd835dee2d23a2", frames: []string{
-			"a41ea95f2ea42fe171e5b97b135a7f47bdcda9f91fd8f237796db48446867eae",
+			"404a85cb1fb7023daa2a7af499df52920af1a88e598100ba4af55915cc857070",
 		}},
 	}
 }

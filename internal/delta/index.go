@@ -12,7 +12,7 @@ const windowSize = 32
 
 // sampleBits says how many positions are sampled while the table is wide
 // enough: one in 1<<sampleBits, chosen by the bytes before them.
-const sampleBits = 5
+const sampleBits = 6
 
 // Parts of an entry: the low bits are the address behind the window, the high
 // ones tell windows of one bucket apart.
@@ -57,8 +57,8 @@ type spot struct {
 }
 
 // NewIndex returns an Index whose table takes memory bytes, at least 4 KiB.
-// 512 MiB index 1.5 GB at the full rate, one position in 32; each doubling of
-// the content beyond that halves the rate, down to one in 131,072.
+// 512 MiB index 3 GB at the full rate, one position in 64; each doubling of the
+// content beyond that halves the rate, down to one in 262,144.
 func NewIndex(memory int) *Index {
 	x := &Index{buckets: uint64(max(memory, 4<<10) / (8 * bucketSize))}
 	x.table = make([]uint64, x.buckets*bucketSize)
