@@ -3,15 +3,10 @@
 package e2e
 
 import (
-	"net"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"airlock/internal/realtest"
-	"airlock/internal/transfer/proxytest"
 )
 
 // TestRoundTrips counts how often the commands wait for a server far away when
@@ -19,17 +14,9 @@ import (
 // thing that has to be known or durable before the next is done.
 func TestRoundTrips(t *testing.T) {
 	origin, d, server := newOrigin(t, 3, 1<<20), newDesk(t), realtest.SSHD(t)
-	proxy := proxytest.New(t, server.Addr)
-	known, err := os.ReadFile(server.KnownHosts)
-	must(t, err)
-	_, port, err := net.SplitHostPort(proxy.Addr)
-	must(t, err)
-	home := d.path("home/.ssh")
-	must(t, os.MkdirAll(home, 0o700))
-	must(t, os.WriteFile(filepath.Join(home, "known_hosts"), []byte(strings.ReplaceAll(string(known), server.Port, port)), 0o600))
+	proxy, url := d.proxied(server)
 	d.run("bundle", "create", origin.ref(), "--key", "key", "--as", "ana", "-o", "near", "--parity", "0")
 	proxy.Delay(40 * time.Millisecond)
-	url := "sftp://" + server.User + "@" + proxy.Addr + server.Path + "/far"
 	for _, test := range []struct {
 		most int64
 		args []string
@@ -38,7 +25,7 @@ func TestRoundTrips(t *testing.T) {
 		{28, []string{"unbundle", "receive", url, "back", "--trust", "allowed_signers"}},
 	} {
 		before := proxy.Trips()
-		e := d.try("sh", append([]string{"-c", `HOME=home exec "$@"`, "sh"}, append(test.args, "--identity", server.IdentityFile)...)...)
+		e := d.tryAtHome(append(test.args, "--identity", server.IdentityFile)...)
 		if e.code != 0 {
 			t.Fatalf("%q: exit code %d: %s", test.args[:2], e.code, e.stderr)
 		}

@@ -19,7 +19,7 @@ func TestEarly(t *testing.T) {
 	if err := fill(t.Context(), e, bytes.NewReader(data), int64(len(data))); err != nil {
 		t.Fatal(err)
 	}
-	if left := e.written - e.kicked; e.written != int64(len(data)) || left >= earlyEvery {
+	if left := e.written - e.kicked; e.written != int64(len(data)) || left >= 8<<20 {
 		t.Errorf("of %d bytes %d were written, and %d wait for the sync", len(data), e.written, left)
 	}
 	if got, err := os.ReadFile(f.Name()); err != nil || !bytes.Equal(got, data) {

@@ -12,6 +12,7 @@ import (
 
 	"airlock/internal/manifest"
 	"airlock/internal/oci"
+	"airlock/internal/transfer"
 )
 
 // put writes a file of size bytes: under another name, to the disk, and only
@@ -38,22 +39,17 @@ func (w *writer) put(ctx context.Context, name string, size int64, r io.Reader) 
 	return nil
 }
 
-// early has the kernel begin to write out what it was given every so many bytes:
-// so the disk is busy before the last byte, and the sync at the end is short.
-// It hides the file's ReadFrom, which would take a buffer of its own.
+// early hands on what it writes to write-back on the way. It hides the file's
+// ReadFrom, which would take a buffer of its own.
 type early struct {
 	f               *os.File
 	written, kicked int64
 }
 
-const earlyEvery = 8 << 20
-
 func (e *early) Write(p []byte) (int, error) {
 	n, err := e.f.Write(p)
-	if e.written += int64(n); e.written-e.kicked >= earlyEvery {
-		beginWriting(e.f, e.kicked, e.written-e.kicked)
-		e.kicked = e.written
-	}
+	e.written += int64(n)
+	e.kicked = transfer.WriteBack(e.f, e.kicked, e.written)
 	return n, err
 }
 

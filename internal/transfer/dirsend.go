@@ -89,7 +89,7 @@ func (f *dirFile) pipeTo() pipeTo {
 			}
 			err := f.writeAt(b, off)
 			if err == nil {
-				kicked = kick(f.File, kicked, off+int64(len(b)))
+				kicked = WriteBack(f.File, kicked, off+int64(len(b)))
 			}
 			return err
 		},

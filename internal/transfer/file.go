@@ -132,7 +132,7 @@ func (w *file) fail(op string, err error) error {
 
 // writeBack starts what is due.
 func (w *file) writeBack() {
-	w.kicked = kick(w.f, w.kicked, w.size)
+	w.kicked = WriteBack(w.f, w.kicked, w.size)
 	if w.size-w.synced < syncEvery {
 		return
 	}
@@ -148,13 +148,14 @@ func (w *file) writeBack() {
 	}()
 }
 
-// kick has the kernel begin to write out the bytes [from, to) of a file if they
-// are enough for it, and returns where the next ones begin. It waits for nothing.
-func kick(f *os.File, from, to int64) int64 {
+// WriteBack has the kernel begin to write out the bytes [from, to) of a file if they
+// are enough for it, 8 MiB, and returns where the next ones begin: so the disk is busy
+// before the last byte, and the sync at the end is short. It waits for nothing.
+func WriteBack(f *os.File, from, to int64) int64 {
 	if to-from < kickEvery {
 		return from
 	}
-	// Advice: a file system that has none of it still gets the fdatasync.
+	// Advice: a file system that has none of it still gets the sync at the end.
 	_ = unix.SyncFileRange(int(f.Fd()), from, to-from, unix.SYNC_FILE_RANGE_WRITE)
 	return to
 }

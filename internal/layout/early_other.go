@@ -1,7 +1,0 @@
-//go:build !linux
-
-package layout
-
-import "os"
-
-func beginWriting(*os.File, int64, int64) {}
