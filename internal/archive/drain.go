@@ -108,7 +108,7 @@ func (d *drain) begin(stored *whole) error {
 // All of them have to be complete.
 func (d *drain) judge() error {
 	for hashed := d.space.Hashed(); len(d.wholes) > 0 && d.wholes[0].end <= hashed; d.wholes = d.wholes[1:] {
-		if err := other(d.wholes[0].digest, d.wholes[0].sum.Sum()); err != nil {
+		if err := CheckDigest(d.wholes[0].digest, d.wholes[0].sum.Sum()); err != nil {
 			return err
 		}
 	}

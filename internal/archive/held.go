@@ -71,7 +71,7 @@ func (w *Writer) addProving(p Proving) (*Content, error) {
 		return nil, err
 	}
 	sum := sha256.New()
-	return w.addHeld(io.TeeReader(content, sum), func() (*Content, error) { return c, other(c.Digest, manifest.Digest(sum.Sum(nil))) })
+	return w.addHeld(io.TeeReader(content, sum), func() (*Content, error) { return c, CheckDigest(c.Digest, manifest.Digest(sum.Sum(nil))) })
 }
 
 func (w *Writer) has(c *Content) bool {

@@ -244,11 +244,11 @@ func judge(d, got manifest.Digest, r io.Reader) error {
 	if err := ended(d, r); err != nil {
 		return err
 	}
-	return other(d, got)
+	return CheckDigest(d, got)
 }
 
-// other refuses bytes with another digest than d.
-func other(d, got manifest.Digest) error {
+// CheckDigest returns an *OtherBytesError for bytes that have another digest than d.
+func CheckDigest(d, got manifest.Digest) error {
 	if got != d {
 		return &OtherBytesError{Digest: d, Got: got}
 	}

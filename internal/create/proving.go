@@ -52,8 +52,8 @@ func (p *proving) prove(ctx context.Context, a *apartItem) (gzipexact.Recipe, er
 	}
 	sum := sha256.New()
 	recipe, err := gzipexact.Analyze(io.TeeReader(until{ctx, r}, sum), p)
-	if got := manifest.Digest(sum.Sum(nil)); err == nil && got != a.Digest {
-		err = &archive.OtherBytesError{Digest: a.Digest, Got: got}
+	if err == nil {
+		err = archive.CheckDigest(a.Digest, manifest.Digest(sum.Sum(nil)))
 	}
 	return recipe, err
 }
