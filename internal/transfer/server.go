@@ -54,7 +54,7 @@ func Dial(ctx context.Context, u URL, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := newDialer(u, o)
+	d, err := newDialer(ctx, u, o)
 	if err != nil {
 		return nil, err
 	}
