@@ -114,6 +114,12 @@ func TestPlan(t *testing.T) {
 	if got := files(plan); !slices.Equal(got, []string{"0-2", "3-3", "4-5", "6-6"}) || plan.Next() != 2 || !b.Covers(plan) {
 		t.Errorf("planned anew %v, next %d", got, plan.Next())
 	}
+	// Sticks of several sizes are at hand, and the rest is like the last one.
+	mixed := &journey.Plan{}
+	must(t, b.Replan(mixed, upTo(1<<20), upTo(3<<20), upTo(2<<20)))
+	if got := files(mixed); !slices.Equal(got, []string{"0-0", "1-3", "4-5", "6-6"}) || !b.Covers(mixed) {
+		t.Errorf("planned for three sizes %v", got)
+	}
 	// One that says that it is the third is it.
 	if n, err := b.Adopt(plan, &media.Stick{Number: 9, Count: 9, Files: all[4:6]}, upTo(2<<20)); n != 3 || err != nil {
 		t.Errorf("adopted as %d, %v", n, err)
