@@ -123,6 +123,9 @@ func (in *arrival) take(open commands.Opener, from []string) ([]string, *media.S
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := dir.ReadBackEarly(); err != nil {
+		return nil, nil, err
+	}
 	there, err := transfer.OpenDir(in.to)
 	if err != nil {
 		return nil, nil, err
