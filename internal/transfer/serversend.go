@@ -321,6 +321,14 @@ func (w *stream) Close() error {
 	return err
 }
 
+// Abandon ends a file that a Create has begun, instead of Close: nothing is left of
+// it where that can be done.
+func Abandon(w io.WriteCloser) {
+	if a, ok := w.(interface{ Abandon() }); ok {
+		a.Abandon()
+	}
+}
+
 // Abandon ends the file without giving it its name, and removes what has
 // arrived of it if that can be done.
 func (w *stream) Abandon() {
