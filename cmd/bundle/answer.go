@@ -130,8 +130,8 @@ func (s *sending) openAnswer(cmd *cobra.Command, env *cli.Env, place, name strin
 			return nil, errors.Join(err, server.Close())
 		}
 		end := func(whole bool) error {
-			if a, ok := w.(interface{ Abandon() }); ok && !whole {
-				a.Abandon()
+			if !whole {
+				transfer.Abandon(w)
 				return server.Close()
 			}
 			return errors.Join(w.Close(), server.Close())
