@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -56,7 +57,7 @@ func (a *answering) run(cmd *cobra.Command, env *cli.Env, s *sending, path strin
 	defer space.Close()
 	for _, place := range to {
 		if err := s.writeAnswer(cmd, env, place, space, q); err != nil {
-			return fmt.Errorf("%s: %w", place, err)
+			return requestHint(fmt.Errorf("%s: %w", place, err))
 		}
 	}
 	return nil
@@ -67,11 +68,28 @@ func readRequest(path string) (*volume.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	q, err := volume.ParseRequest(text)
+	q, err := volume.ParseRequest(asSent(text))
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", path, err)
+		return nil, requestHint(fmt.Errorf("%q: %w", path, err))
 	}
 	return q, nil
+}
+
+// asSent undoes what a mail does to a request: the ends of its lines, and what
+// stands empty around them.
+func asSent(text []byte) []byte {
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimSpace(line)
+	}
+	return []byte(strings.Join(lines, "\n") + "\n")
+}
+
+func requestHint(err error) error {
+	if errors.Is(err, volume.ErrRequest) {
+		return cli.Hint(err, "name the bundle that the request is for; it can be written again where the blocks are missing: unbundle repair BUNDLE --request FILE")
+	}
+	return err
 }
 
 func (s *sending) writeAnswer(cmd *cobra.Command, env *cli.Env, place string, space *volume.Reader, q *volume.Request) error {
@@ -112,8 +130,8 @@ func (s *sending) openAnswer(cmd *cobra.Command, env *cli.Env, place, name strin
 			return nil, errors.Join(err, server.Close())
 		}
 		end := func(whole bool) error {
-			if a, ok := w.(interface{ Abandon() }); ok && !whole {
-				a.Abandon()
+			if !whole {
+				transfer.Abandon(w)
 				return server.Close()
 			}
 			return errors.Join(w.Close(), server.Close())
@@ -158,6 +176,11 @@ func (w *atEnd) Write(p []byte) (int, error) {
 func (s *sending) toStream(cmd *cobra.Command, env *cli.Env, b *journey.Bundle, to []string) error {
 	if len(to) > 1 {
 		return cli.Usagef("standard output (-) is a destination for itself")
+	}
+	for _, name := range []string{"span", "anew", "replace", "read-back", "media"} {
+		if cmd.Flags().Changed(name) {
+			return cli.Usagef("--%s is not for standard output (-)", name)
+		}
 	}
 	w, err := standardOutput(cmd)
 	if err != nil {

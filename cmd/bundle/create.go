@@ -79,6 +79,9 @@ func (c *creation) run(cmd *cobra.Command, env *cli.Env, args []string) (err err
 	if c.out == "" {
 		return cli.Usagef("where to? -o OUT names a folder, a .tar file, or - for standard output")
 	}
+	if err := c.sftp.Needed(cmd, c.out); err != nil {
+		return err
+	}
 	file, base, err := c.wish.file(args)
 	if err != nil {
 		return err

@@ -87,6 +87,9 @@ func (s *sending) run(cmd *cobra.Command, env *cli.Env, path string, to []string
 	if len(to) == 0 {
 		return cli.Usagef("where to? name a folder or an sftp:// URL")
 	}
+	if err := s.sftp.Needed(cmd, to...); err != nil {
+		return err
+	}
 	if s.answer.request != "" {
 		return s.answer.run(cmd, env, s, path, to)
 	}
@@ -210,12 +213,33 @@ func (s *sending) replacing(b *journey.Bundle, place string) (*transfer.Dir, *tr
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := b.Look(there); errors.Is(err, journey.ErrOther) && s.replace {
-		return dir, there, journey.Clear(dir, there)
-	} else if err != nil {
+	_, err = b.Look(there)
+	if errors.Is(err, journey.ErrOther) && s.replace {
+		return dir, there, s.clear(b, place, dir, there)
+	}
+	if err != nil {
 		return nil, nil, explainOther(err)
 	}
 	return dir, there, nil
+}
+
+// clear removes another bundle, unless the place would not take this one even
+// then: nobody should end up with neither.
+func (s *sending) clear(b *journey.Bundle, place string, dir *transfer.Dir, there fs.FS) error {
+	if !s.span {
+		onto, err := parseMedium(s.media)
+		if err != nil {
+			return err
+		}
+		freed, err := journey.Clearable(there)
+		if err != nil {
+			return err
+		}
+		if err := roomWith(place, b, onto, freed); err != nil {
+			return err
+		}
+	}
+	return journey.Clear(dir, there)
 }
 
 func explainOther(err error) error {
@@ -228,11 +252,16 @@ func explainOther(err error) error {
 // checkRoom refuses a folder that cannot take a bundle, before anything is
 // written. What an earlier run has left there of it counts as free.
 func checkRoom(place string, b *journey.Bundle, onto medium, there fs.FS) error {
-	m, err := transfer.MediumOf(place)
+	have, err := b.Look(there)
 	if err != nil {
 		return err
 	}
-	have, err := b.Look(there)
+	return roomWith(place, b, onto, have.Bytes())
+}
+
+// roomWith is checkRoom where so many bytes count as free beside what is.
+func roomWith(place string, b *journey.Bundle, onto medium, freed int64) error {
+	m, err := transfer.MediumOf(place)
 	if err != nil {
 		return err
 	}
@@ -246,7 +275,7 @@ func checkRoom(place string, b *journey.Bundle, onto medium, there fs.FS) error 
 	if onto.capacity > 0 && total(sizes) > onto.room() {
 		err = fmt.Errorf("%s has %s, and %s has room for %s", b.Texts.Manifest.Title(), cli.Bytes(total(sizes)), onto, cli.Bytes(onto.room()))
 	} else {
-		m.Free += have.Bytes()
+		m.Free += freed
 		err = m.Fits(sizes...)
 	}
 	if errors.Is(err, transfer.ErrTooLarge) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,6 +12,7 @@ import (
 	"airlock/internal/cli"
 	"airlock/internal/commands"
 	"airlock/internal/journey"
+	"airlock/internal/manifest"
 	"airlock/internal/media"
 	"airlock/internal/transfer"
 )
@@ -25,6 +27,7 @@ type spanning struct {
 	onto   medium
 	plan   *journey.PlanFile
 	room   func(sizes []int64) error // of a stick that is not here yet
+	coming []string                  // places that were named and are still to be written
 	mounts map[string]string         // where the medium of each place was mounted
 	result []sent
 }
@@ -63,7 +66,8 @@ func (s *sending) spread(cmd *cobra.Command, env *cli.Env, path string, b *journ
 }
 
 func (sp *spanning) all(to []string) error {
-	for _, place := range to {
+	for i, place := range to {
+		sp.coming = to[i+1:]
 		if err := sp.stick(place); err != nil {
 			return fmt.Errorf("%s: %w", place, err)
 		}
@@ -83,17 +87,28 @@ func (sp *spanning) all(to []string) error {
 		if err != nil {
 			return err
 		}
-		if answer != "" {
-			place = answer
+		if answer == "" {
+			answer = place
 		}
 		// What is wrong with one stick is said, and another one can be put in.
-		if err := sp.stick(place); err != nil {
+		if err := sp.typed(answer); err != nil {
 			if sp.cmd.Context().Err() != nil {
 				return err
 			}
-			sp.say("%s: %s", place, err)
+			sp.say("%s: %s", answer, err)
+			continue
 		}
+		place = answer
 	}
+}
+
+// typed writes the stick at a place that was typed. One that does not exist is
+// a slip of the finger: to create it would fill this machine's own disk.
+func (sp *spanning) typed(place string) error {
+	if info, err := os.Stat(place); err != nil || !info.IsDir() {
+		return errors.New("there is no such folder: mount the stick, and type where")
+	}
+	return sp.stick(place)
 }
 
 // later says what to run for the sticks that are still to be written.
@@ -109,7 +124,7 @@ func (sp *spanning) later(number int) error {
 			done++
 		}
 	}
-	return cli.Hint(fmt.Errorf("%d of %s written, and the bundle is complete only with all of them", done, cli.Count(len(sp.plan.Sticks), "stick")),
+	return cli.Hint(fmt.Errorf("%w: %d of %s written, and the bundle is complete only with all of them", manifest.ErrIncomplete, done, cli.Count(len(sp.plan.Sticks), "stick")),
 		"put in %s and, MOUNT being where it is mounted, run: %s", sp.plan.Stick(number), strings.Join(words, " "))
 }
 

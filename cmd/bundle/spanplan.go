@@ -42,11 +42,33 @@ func (sp *spanning) number(place string, there fs.FS) (int, error) {
 	if number > 0 {
 		plan.Sticks[number-1].Begun = false
 	}
-	if err := sp.bundle.Replan(plan, here, sp.room); err != nil {
-		return 0, sp.explainSmall(err)
+	if sp.bundle.Replan(plan, sp.rooms(here)...) != nil { // one of them may be too small, and another be put in
+		if err := sp.bundle.Replan(plan, here, sp.room); err != nil {
+			return 0, sp.explainSmall(err)
+		}
 	}
 	sp.print()
 	return plan.Next(), nil
+}
+
+// rooms returns what fits the medium at hand, those that were named with it, and
+// any other. What is wrong with one is said when its turn comes.
+func (sp *spanning) rooms(here journey.Fits) []journey.Fits {
+	all := []journey.Fits{here}
+	for _, place := range sp.coming {
+		there, err := transfer.OpenDir(place)
+		if err != nil {
+			continue
+		}
+		have, err := sp.bundle.Look(there)
+		if err != nil || have.Stick != nil {
+			continue
+		}
+		if room, err := sp.roomAt(place, have); err == nil {
+			all = append(all, room)
+		}
+	}
+	return append(all, sp.room)
 }
 
 func (sp *spanning) explainSmall(err error) error {

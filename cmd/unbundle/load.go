@@ -76,6 +76,9 @@ A name that stands for another image there moves only with --retag.`,
 }
 
 func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
+	if err := l.sftp.Needed(cmd, paths...); err != nil {
+		return err
+	}
 	to, err := l.destination(cmd)
 	if err != nil {
 		return err
@@ -118,7 +121,7 @@ func (l *loading) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
 	if err != nil {
 		return files.Explain(commands.BaseHint(err), "load")
 	}
-	commands.NoteRepairs(env, blobs.Space(), paths[0])
+	commands.NoteRepairs(env, blobs.Space(), paths...)
 	return l.tell(cmd, env, result, blobs)
 }
 

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -34,8 +33,9 @@ func receiveCommand(env *cli.Env) *cobra.Command {
 		Short: "Copy a bundle from sticks, a server or a pipe into a folder, proven",
 		Long: `Copies a bundle into a folder. It must be signed by somebody you trust, and every
 block is proven before it is written. What is whole in the folder stays, what
-was cut goes on; the bundle there is complete when SHA256SUMS stands. A source
-is a folder, a tar file, sftp://[user@]host[:port]/folder, or - for a tar stream
+was cut goes on; the bundle there is complete when SHA256SUMS stands. All is read
+back past the page cache: behind the last byte on a removable medium, on a fixed
+disk while more arrives. A source is a folder, a tar file, sftp://[user@]host[:port]/folder, or - for a tar stream
 on standard input.
 
 A bundle that is spread over sticks comes from several sources at once, or stick
@@ -61,33 +61,71 @@ stream sent again completes it. What came damaged is made again from parity.`,
 }
 
 func (r *receiving) run(cmd *cobra.Command, env *cli.Env, from []string, to string) error {
+	if err := r.sftp.Needed(cmd, from...); err != nil {
+		return err
+	}
 	if len(from) == 1 && from[0] == "-" {
 		return r.stream(cmd, env, to)
 	}
 	in := &arrival{receiving: r, cmd: cmd, env: env, to: to, state: filepath.Join(to, ".journal")}
 	open := r.sftp.Opener(cmd, env, filepath.Dir(filepath.Clean(to)))
 	asker := commands.NewAsker(env)
-	for {
-		missing, stick, err := in.take(open, from)
-		if err != nil || len(missing) == 0 {
-			return err
-		}
+	missing, stick, err := in.take(open, from)
+	if err != nil {
+		return err
+	}
+	for len(missing) > 0 {
 		place := from[len(from)-1]
 		path, err := asker.Ask(cmd.Context(), fmt.Sprintf("%s still missing. Put in the stick and mount it (at %s; elsewhere, type the folder; Enter goes on at once): ",
-			strings.Join(missing, ", "), place), transfer.NewWatch(place).Mounted)
+			commands.Names(missing), place), transfer.NewWatch(place).Mounted)
 		if errors.Is(err, commands.ErrNoTerminal) {
-			return cli.Hint(fmt.Errorf("%w: %s of %s still to come, from another of %s", manifest.ErrIncomplete,
+			return errors.Join(r.incomplete(cmd, received{in.title, to, "incomplete", missing}), cli.Hint(fmt.Errorf("%w: %s of %s still to come, from another of %s", manifest.ErrIncomplete,
 				cli.Count(len(missing), "volume"), in.title, cli.Count(stick.Count, "stick")),
-				"put in the next stick, in any order, and run: unbundle receive STICK %s", cli.Quote(to))
+				"put in the next stick, in any order, and run: unbundle receive STICK %s; if it is lost, parity may make it again: unbundle repair STICK… -o DIR", cli.Quote(to)))
 		}
 		if err != nil {
 			return err
 		}
-		if path != "" {
-			from = append(from, path)
+		if path == "" {
+			path = place
 		}
-		from = from[len(from)-1:]
+		// What is wrong with one stick is said, and another one can be put in.
+		left, of, err := in.take(open, []string{path})
+		if err != nil && cmd.Context().Err() != nil {
+			return err
+		}
+		if err != nil {
+			fmt.Fprintf(env.Stderr, "%s: %s: %s\n", cmd.Root().Name(), cli.Printable(path), cli.Printable(err.Error()))
+			continue
+		}
+		from, missing, stick = []string{path}, left, of
 	}
+	return nil
+}
+
+// received is receive's result for programs.
+type received struct {
+	Release string   `json:"release"`
+	Folder  string   `json:"folder"`
+	Outcome string   `json:"outcome"`
+	Missing []string `json:"missing,omitempty"` // volumes that no source has had yet
+}
+
+// tell prints the result.
+func (r *receiving) tell(cmd *cobra.Command, result received) error {
+	if r.output.JSON {
+		return commands.PrintJSON(cmd, result)
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "received %s into %s: %s\n", result.Release, result.Folder, result.Outcome)
+	return err
+}
+
+// incomplete prints what is missing for programs; people are told by the error.
+func (r *receiving) incomplete(cmd *cobra.Command, result received) error {
+	if !r.output.JSON {
+		return nil
+	}
+	return commands.PrintJSON(cmd, result)
 }
 
 // arrival is a bundle on its way into a folder.
@@ -98,7 +136,7 @@ type arrival struct {
 	to    string
 	state string // folder of the journal of an unfinished copy
 	title string
-	from  string // a source
+	from  []string
 }
 
 // take takes in what the sources have. It returns the volumes that are still
@@ -118,9 +156,12 @@ func (in *arrival) take(open commands.Opener, from []string) ([]string, *media.S
 	if err != nil {
 		return nil, nil, commands.AsIncomplete(err, from[0])
 	}
-	in.title, in.from = verified.Manifest().Title(), from[0]
+	in.title, in.from = verified.Manifest().Title(), from
 	dir, err := transfer.NewDir(in.to)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := dir.ReadBackEarly(); err != nil {
 		return nil, nil, err
 	}
 	there, err := transfer.OpenDir(in.to)
@@ -129,6 +170,9 @@ func (in *arrival) take(open commands.Opener, from []string) ([]string, *media.S
 	}
 	b := &journey.Bundle{Texts: verified.Unproven(), Files: set}
 	have, err := b.Look(there)
+	if errors.Is(err, journey.ErrOther) {
+		return nil, nil, cli.Hint(fmt.Errorf("%q: %w", in.to, err), "this is %s; receive it into another folder", in.title)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -163,7 +207,8 @@ func (in *arrival) checkRoom(m *manifest.Manifest, have *journey.Holding) error 
 		return err
 	}
 	if need := m.SpaceSize() + m.Parity.Size() - have.Bytes(); medium.Free < need {
-		return fmt.Errorf("%q has %s free, and the bundle takes %s", in.to, cli.Bytes(medium.Free), cli.Bytes(need))
+		return cli.Hint(fmt.Errorf("%w: %q has %s free, and the bundle takes %s", transfer.ErrFull, in.to, cli.Bytes(medium.Free), cli.Bytes(need)),
+			"make room there, or receive into another folder")
 	}
 	return nil
 }
@@ -204,9 +249,8 @@ func (in *arrival) whole(verified *manifest.Verified, b *journey.Bundle, dir *tr
 	if err := os.RemoveAll(in.state); err != nil {
 		return err
 	}
-	commands.NoteRepairs(in.env, space, in.from)
-	_, err = fmt.Fprintf(in.cmd.OutOrStdout(), "received %s into %s: %s\n", in.title, in.to, outcome)
-	return err
+	commands.NoteRepairs(in.env, space, in.from...)
+	return in.tell(in.cmd, received{Release: in.title, Folder: in.to, Outcome: outcome.String()})
 }
 
 // copying runs a step with a sender that shows how it gets on.

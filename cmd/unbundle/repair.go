@@ -68,6 +68,9 @@ func (r *repairing) run(cmd *cobra.Command, env *cli.Env, from []string) error {
 			return cli.Usagef("only one folder can be mended in its place; -o DIR makes a whole bundle of anything")
 		}
 	}
+	if err := r.sftp.Needed(cmd, from...); err != nil {
+		return err
+	}
 	allowed, err := r.trusted.Read()
 	if err != nil {
 		return err
@@ -123,7 +126,8 @@ func (r *repairing) supply(space *volume.Reader) (func() error, error) {
 		err = space.SupplyAnswer(f, info.Size())
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%q: %w", r.answer, err), f.Close())
+		err = cli.Hint(fmt.Errorf("%q: %w", r.answer, err), "it takes the answer to a request of just this bundle: bundle send BUNDLE DIR --answer REQUEST")
+		return nil, errors.Join(err, f.Close())
 	}
 	return f.Close, nil
 }
@@ -205,14 +209,18 @@ func (r *repairing) tell(cmd *cobra.Command, title string, done *repaired) error
 	if r.output.JSON {
 		return commands.PrintJSON(cmd, done)
 	}
+	texts := cli.Count(len(done.Texts), "small file")
 	what := fmt.Sprintf("mended %s in %s", cli.Count(done.Blocks, "block"), cli.Count(len(done.Files), "file"))
-	if r.to != "" {
+	switch none := done.Blocks == 0 && len(done.Files) == 0; {
+	case r.to != "":
 		what = fmt.Sprintf("made whole in %s, %s of it again", r.to, cli.Count(done.Blocks, "block"))
-	} else if done.Blocks == 0 && len(done.Files) == 0 {
-		what = "nothing to mend in volumes and parity"
+	case none && len(done.Texts) == 0:
+		what = "nothing to mend"
+	case none:
+		what, texts = "mended "+texts, ""
 	}
-	if len(done.Texts) > 0 {
-		what += fmt.Sprintf(", and %s", cli.Count(len(done.Texts), "small file"))
+	if len(done.Texts) > 0 && texts != "" {
+		what += ", and " + texts
 	}
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s; %s\n", title, what, done.Outcome)
 	return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -36,14 +37,19 @@ func (r *receiving) stream(cmd *cobra.Command, env *cli.Env, to string) error {
 	if errors.Is(err, manifest.ErrIncomplete) {
 		return cli.Hint(err, "send the same stream again to the same folder: what came is kept in %s, and is not written again", cli.Quote(to))
 	}
+	if _, serr := os.Stat(intake.Aside(to)); errors.Is(err, intake.ErrOther) && serr != nil {
+		return cli.Hint(err, "choose another folder")
+	}
 	if errors.Is(err, intake.ErrOther) {
 		return cli.Hint(err, "choose another folder, or remove what came of that bundle: rm -r %s", cli.Quote(intake.Aside(to)))
+	}
+	if errors.Is(err, transfer.ErrFull) {
+		return cli.Hint(err, "make room there and send the same stream again: what came is kept in %s", cli.Quote(to))
 	}
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "received %s into %s: %s\n", title, to, outcome)
-	return err
+	return r.tell(cmd, received{Release: title, Folder: to, Outcome: outcome.String()})
 }
 
 // streaming says where a stream goes.

@@ -11,8 +11,7 @@ import (
 
 // Sink is where files go on to.
 type Sink interface {
-	// Create takes a file of unknown size. What has an Abandon() besides Close can be
-	// given up.
+	// Create takes a file of unknown size, which transfer.Abandon can give up.
 	Create(name string) (io.WriteCloser, error)
 	// Put takes a small file, which appears whole or not at all.
 	Put(name string, data []byte) error
@@ -125,13 +124,6 @@ func (f *Follower) End(show progress.Sink) error {
 	return f.err
 }
 
-// abandon gives a file up, so that nothing is left of it where that can be done.
-func abandon(w io.WriteCloser) {
-	if a, ok := w.(interface{ Abandon() }); ok {
-		a.Abandon()
-	}
-}
-
 // Clear removes what has arrived of a file that has not arrived whole, as far as
 // that can be done: the connection may be gone, and the next step makes a new one.
 func (f *Follower) Clear() {
@@ -139,7 +131,7 @@ func (f *Follower) Clear() {
 		return
 	}
 	if w, err := f.to.Create(f.broken); err == nil {
-		abandon(w)
+		transfer.Abandon(w)
 	}
 }
 
@@ -203,7 +195,7 @@ func (f *Follower) send(file *followed) error {
 			return err
 		}
 		if _, err := out.Write(buffer[:n]); err != nil {
-			abandon(out)
+			transfer.Abandon(out)
 			return err
 		}
 		f.note(int64(n))

@@ -32,10 +32,13 @@ func AsRepairable(err error, path string) error {
 	return cli.Hint(err, "%s", cli.RejectedHint)
 }
 
-// repairOf returns the command that mends a bundle: a folder in its place.
-func repairOf(path string) string {
-	command := "unbundle repair " + cli.Quote(path)
-	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+// repairOf returns the command that mends a bundle: a single folder in its place.
+func repairOf(paths ...string) string {
+	command := "unbundle repair"
+	for _, path := range paths {
+		command += " " + cli.Quote(path)
+	}
+	if info, err := os.Stat(paths[0]); err != nil || !info.IsDir() || len(paths) > 1 {
 		command += " -o DIR"
 	}
 	return command
@@ -63,7 +66,7 @@ func survey(cmd *cobra.Command, env *cli.Env, files fs.FS, allowed *trust.Allowe
 }
 
 // NoteRepairs tells what was bad in a bundle and made again while it was read.
-func NoteRepairs(env *cli.Env, space *volume.Reader, path string) {
+func NoteRepairs(env *cli.Env, space *volume.Reader, paths ...string) {
 	var all []string
 	for _, b := range space.Repaired() {
 		all = append(all, b.String())
@@ -76,6 +79,6 @@ func NoteRepairs(env *cli.Env, space *volume.Reader, path string) {
 	if more := len(all) - most; more > 0 {
 		all = append(all[:most], fmt.Sprintf("and %d more", more))
 	}
-	fmt.Fprintf(env.Stderr, "unbundle: note: what is damaged was made again while it was read: %s\nunbundle: note: the bundle itself is as it was; to mend it: %s\n",
-		cli.Printable(strings.Join(all, ", ")), cli.Printable(repairOf(path)))
+	fmt.Fprintf(env.Stderr, "unbundle: note: what is damaged or missing was made again while it was read: %s\nunbundle: note: the bundle itself is as it was; to mend it: %s\n",
+		cli.Printable(strings.Join(all, ", ")), cli.Printable(repairOf(paths...)))
 }

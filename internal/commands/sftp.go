@@ -32,6 +32,22 @@ func (s *SFTP) Add(cmd *cobra.Command) {
 // IsURL reports whether a place is on an SFTP server.
 func IsURL(place string) bool { return strings.HasPrefix(place, "sftp://") }
 
+// Needed refuses flags about servers where no place is on one: nobody should
+// believe that they hold for a stick or a pipe.
+func (s *SFTP) Needed(cmd *cobra.Command, places ...string) error {
+	for _, place := range places {
+		if IsURL(place) {
+			return nil
+		}
+	}
+	for _, name := range []string{"host-key", "identity", "connections", "limit-rate"} {
+		if cmd.Flags().Changed(name) {
+			return cli.Usagef("--%s is for SFTP servers, and none is named (sftp://…)", name)
+		}
+	}
+	return nil
+}
+
 // Dial connects to the server of an sftp:// URL.
 func (s *SFTP) Dial(ctx context.Context, env *cli.Env, place string) (*transfer.Server, error) {
 	u, err := transfer.ParseURL(place)
@@ -48,10 +64,25 @@ func (s *SFTP) Dial(ctx context.Context, env *cli.Env, place string) (*transfer.
 		return AskSecret(ctx, env, fmt.Sprintf("Passphrase of %s: ", file))
 	}
 	server, err := transfer.Dial(ctx, u, o)
-	if errors.Is(err, ErrNoPassphrase) {
-		err = cli.Hint(err, "load the key into ssh-agent, which is asked first: ssh-add FILE")
+	return server, loginHint(err)
+}
+
+// loginHint says what to do about a server that could not be logged in to.
+func loginHint(err error) error {
+	key := (*transfer.HostKeyError)(nil)
+	switch {
+	case errors.Is(err, ErrNoPassphrase):
+		return cli.Hint(err, "load the key into ssh-agent, which is asked first: ssh-add FILE")
+	case errors.Is(err, transfer.ErrNoKey), errors.Is(err, transfer.ErrNoneOf):
+		return cli.Hint(err, "name the user (sftp://USER@HOST/…) and the key (--identity FILE) that the server knows, or load it into ssh-agent: ssh-add FILE")
+	case !errors.As(err, &key):
+		return err
+	case key.Revoked:
+		return cli.Hint(err, "that key must not be used any more: ask whoever runs the server")
+	case len(key.Known) > 0:
+		return cli.Hint(err, "either the server has a new key, or somebody stands between: ask whoever runs it for the fingerprint of its key (there: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub) before you change known_hosts")
 	}
-	return server, err
+	return cli.Hint(err, "ask whoever runs the server for the fingerprint of its key (there: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), not the server itself, and add --host-key SHA256:…; or an entry to known_hosts")
 }
 
 // ErrNoPassphrase is wrapped where a passphrase is needed and nobody can be asked.

@@ -52,12 +52,23 @@ func (s *Set) Add(open Opener, path string) error {
 	}
 	for i, place := range s.places {
 		if manifest.Different(place, files) {
-			return errors.Join(fmt.Errorf("%w: %q and %q hold different bundles, or one of them is damaged", manifest.ErrRejected, s.paths[i], path), files.Close())
+			return errors.Join(different(s.paths[i], place, path, files), files.Close())
 		}
 	}
 	s.paths, s.places = append(s.paths, path), append(s.places, files)
 	s.FS = media.Join(s.places...)
 	return nil
+}
+
+// different says what is wrong with two places that do not go together.
+func different(path string, place fs.FS, other string, files fs.FS) error {
+	a, errA := manifest.Read(place)
+	b, errB := manifest.Read(files)
+	if errA == nil && errB == nil && a.Manifest.Title() != b.Manifest.Title() {
+		return cli.Hint(fmt.Errorf("%q and %q hold different bundles: %s and %s", path, other, a.Manifest.Title(), b.Manifest.Title()),
+			"name the sticks of one bundle only")
+	}
+	return fmt.Errorf("%w: %q and %q hold different bundles, or one of them is damaged", manifest.ErrRejected, path, other)
 }
 
 // Close closes all places.
@@ -108,7 +119,15 @@ func areOn(names []string) string {
 	if len(names) == 1 {
 		return names[0] + " is"
 	}
-	return fmt.Sprintf("%d volumes (%s to %s) are", len(names), names[0], names[len(names)-1])
+	return Names(names) + " are"
+}
+
+// Names names a few volumes, and of many their number and some of them.
+func Names(names []string) string {
+	if n := len(names); n > 3 {
+		return fmt.Sprintf("%d volumes (%s, %s, … %s)", n, names[0], names[1], names[n-1])
+	}
+	return strings.Join(names, ", ")
 }
 
 // Explain turns the error of a bundle of which sticks are missing into one
@@ -119,10 +138,21 @@ func (s *Set) Explain(err error, command string) error {
 	}
 	missing, stick, merr := s.Missing()
 	if merr != nil || len(missing) == 0 || stick == nil {
+		if command == "load" {
+			err = cli.Hint(cli.Hint(err, "%s", cli.RejectedHint), "to see all that is damaged, and whether it can be made good: unbundle verify %s", quoted(s.paths))
+		}
 		return err
 	}
 	return cli.Hint(fmt.Errorf("%w: %s on another of %s", manifest.ErrIncomplete, areOn(missing), cli.Count(stick.Count, "stick")),
 		"mount the sticks side by side and name all of them: unbundle %s STICK…; or copy them into a folder one after the other: unbundle receive STICK DIR", command)
+}
+
+func quoted(paths []string) string {
+	words := make([]string, len(paths))
+	for i, path := range paths {
+		words[i] = cli.Quote(path)
+	}
+	return strings.Join(words, " ")
 }
 
 // closeless is a place that somebody else closes.

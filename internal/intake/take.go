@@ -191,7 +191,7 @@ func (t *taking) open(name string, size int64) (*transfer.Amendment, error) {
 	}
 	if free < size-have {
 		f.Abandon()
-		return nil, fmt.Errorf("%q has %d bytes free, and %q of the stream takes %d", t.folder.path, free, name, size-have)
+		return nil, fmt.Errorf("%w: %q has %d bytes free, and %q of the stream takes %d", transfer.ErrFull, t.folder.path, free, name, size-have)
 	}
 	return f, nil
 }

@@ -42,6 +42,10 @@ func TestClearLeavesStrangers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		freed, ferr := journey.Clearable(there)
+		if want := int64(3 + len(c.sums)); (ferr != nil) != (c.left == "all") || ferr == nil && freed != want {
+			t.Errorf("%s: %d bytes would go, %v", what, freed, ferr)
+		}
 		err = journey.Clear(dir, there)
 		if (err != nil) != (c.left == "all") {
 			t.Errorf("%s: %v", what, err)

@@ -114,6 +114,12 @@ func TestPlan(t *testing.T) {
 	if got := files(plan); !slices.Equal(got, []string{"0-2", "3-3", "4-5", "6-6"}) || plan.Next() != 2 || !b.Covers(plan) {
 		t.Errorf("planned anew %v, next %d", got, plan.Next())
 	}
+	// Sticks of several sizes are at hand, and the rest is like the last one.
+	mixed := &journey.Plan{}
+	must(t, b.Replan(mixed, upTo(1<<20), upTo(3<<20), upTo(2<<20)))
+	if got := files(mixed); !slices.Equal(got, []string{"0-0", "1-3", "4-5", "6-6"}) || !b.Covers(mixed) {
+		t.Errorf("planned for three sizes %v", got)
+	}
 	// One that says that it is the third is it.
 	if n, err := b.Adopt(plan, &media.Stick{Number: 9, Count: 9, Files: all[4:6]}, upTo(2<<20)); n != 3 || err != nil {
 		t.Errorf("adopted as %d, %v", n, err)
@@ -346,5 +352,46 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// claims is a folder that has its files read back from somewhere else.
+type claims struct {
+	*transfer.Dir
+	from map[string]transfer.Source
+}
+
+func (c claims) ReadBack(ctx context.Context, show progress.Sink, names ...string) ([]transfer.ReadFile, error) {
+	files, err := c.Dir.ReadBack(ctx, show, names...)
+	for i := range files {
+		files[i].Source = transfer.FromMedium
+		if from, ok := c.from[files[i].Name]; ok {
+			files[i].Source = from
+		}
+	}
+	return files, err
+}
+
+// TestOutcome: only what was all read back from the medium behind the last byte is
+// called safe to remove.
+func TestOutcome(t *testing.T) {
+	b := bundle(t, 2)
+	dir, there, _ := folder(t)
+	_, err := b.Send(t.Context(), dir, there, transfer.Sender{})
+	must(t, err)
+	one, two := volumes(b)[0], volumes(b)[1]
+	for _, c := range []struct {
+		from map[string]transfer.Source
+		want journey.Outcome
+		safe bool
+	}{
+		{nil, journey.ReadMedium, true},
+		{map[string]transfer.Source{two: transfer.FromDisk}, journey.ReadDisk, false},
+		{map[string]transfer.Source{one: transfer.FromDisk, two: transfer.FromCache}, journey.ReadCached, false},
+	} {
+		got, err := b.ReadBack(t.Context(), claims{dir, c.from}, transfer.Sender{})
+		if err != nil || got != c.want || strings.Contains(got.String(), "safe to remove") != c.safe {
+			t.Errorf("%v: %q, %v", c.from, got, err)
+		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
-	"strings"
 
 	"airlock/internal/manifest"
 	"airlock/internal/media"
@@ -24,12 +23,18 @@ type Holding struct {
 // Look tells what a place has of the bundle. A place that has files of another
 // bundle, whole or not, is an error that wraps ErrOther and names one of them.
 func (b *Bundle) Look(there fs.FS) (*Holding, error) {
-	entries, err := fs.ReadDir(there, ".")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	have := &Holding{Files: map[string]int64{}}
+	listed, err := transfer.List(there)
+	if errors.Is(err, fs.ErrNotExist) {
+		return have, nil
+	} else if err != nil {
 		return nil, err
 	}
-	have := &Holding{Files: map[string]int64{}}
-	there = listed(there, entries)
+	there = listed
+	entries, err := listed.ReadDir(".")
+	if err != nil {
+		return nil, err
+	}
 	ours, err := b.marked(have, there)
 	if err != nil {
 		return nil, err
@@ -51,29 +56,6 @@ func (b *Bundle) Look(there fs.FS) (*Holding, error) {
 		}
 	}
 	return have, nil
-}
-
-// listed returns the files of a place of which it is known which it has: far away,
-// asking for one that is not there takes as long as for one that is. Some file
-// systems do not tell large letters from small.
-func listed(there fs.FS, entries []fs.DirEntry) fs.FS {
-	names := listedFiles{there, map[string]bool{}}
-	for _, e := range entries {
-		names.has[strings.ToLower(e.Name())] = true
-	}
-	return names
-}
-
-type listedFiles struct {
-	fs.FS
-	has map[string]bool
-}
-
-func (l listedFiles) Open(name string) (fs.File, error) {
-	if !l.has[strings.ToLower(name)] {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-	}
-	return l.FS.Open(name)
 }
 
 // volumeName is how volumes and parity of bundles are named.

@@ -57,9 +57,7 @@ func ReadBack(ctx context.Context, at Place, want manifest.Sums, show progress.S
 			wrong = append(wrong, f.Name)
 			err = errors.Join(err, fmt.Errorf("%w: %q", ErrChanged, f.Name))
 		}
-		if f.Source != transfer.FromMedium {
-			outcome = ReadCached
-		}
+		outcome = min(outcome, outcomeOf(f.Source))
 	}
 	if err == nil {
 		return outcome, nil, nil
@@ -69,4 +67,14 @@ func ReadBack(ctx context.Context, at Place, want manifest.Sums, show progress.S
 		_ = r.Remove(manifest.SumsName)
 	}
 	return Written, wrong, err
+}
+
+func outcomeOf(s transfer.Source) Outcome {
+	switch s {
+	case transfer.FromMedium:
+		return ReadMedium
+	case transfer.FromDisk:
+		return ReadDisk
+	}
+	return ReadCached
 }

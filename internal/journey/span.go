@@ -43,13 +43,14 @@ func (p *Plan) Stick(number int) media.Stick {
 // as can be, each of which fits tells of.
 func (b *Bundle) PlanSticks(fits Fits) (*Plan, error) {
 	p := &Plan{}
-	return p, b.Replan(p, fits, fits)
+	return p, b.Replan(p, fits)
 }
 
 // Replan leaves the sticks that were begun as they are and spreads all other
-// volumes anew: over the first of the other sticks as many as first says fit
-// it, over the rest as many as fits says. The plan is not changed by an error.
-func (b *Bundle) Replan(p *Plan, first, fits Fits) error {
+// volumes anew over the others, in turn as many as rooms says fit each; all
+// sticks behind the last of the rooms, of which there is one at least, are like
+// it. The plan is not changed by an error.
+func (b *Bundle) Replan(p *Plan, rooms ...Fits) error {
 	taken := map[string]bool{}
 	var sticks []Part
 	for _, s := range p.Sticks {
@@ -69,14 +70,14 @@ func (b *Bundle) Replan(p *Plan, first, fits Fits) error {
 		if sticks[number].Files != nil {
 			continue
 		}
-		n, err := fill(left, first)
+		n, err := fill(left, rooms[0])
 		if err != nil {
 			return fmt.Errorf("stick %d: %w", number+1, err)
 		}
 		for _, v := range left[:n] {
 			sticks[number].Files = append(sticks[number].Files, v.Name)
 		}
-		left, first = left[n:], fits
+		left, rooms = left[n:], rooms[min(1, len(rooms)-1):]
 	}
 	p.Sticks = slices.DeleteFunc(sticks, func(s Part) bool { return len(s.Files) == 0 })
 	return nil
@@ -128,7 +129,7 @@ func (b *Bundle) Adopt(p *Plan, stick *media.Stick, fits Fits) (int, error) {
 	} else {
 		*at = mine
 	}
-	if err := b.Replan(next, fits, fits); err != nil {
+	if err := b.Replan(next, fits); err != nil {
 		return 0, err
 	}
 	*p = *next

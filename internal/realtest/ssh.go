@@ -25,6 +25,8 @@ type SSHServer struct {
 	User, IdentityFile string
 	// KnownHosts is a known_hosts file with the server's key for Addr.
 	KnownHosts string
+	// SecondKeyFile is the public half of what SecondKey made.
+	SecondKeyFile string
 	// ConfigFile is an ssh_config in which the host "realtest" is this server,
 	// with the user, key and known_hosts file above and nothing else.
 	ConfigFile string
@@ -46,6 +48,9 @@ const (
 	// WithShell lets sessions run commands, where they otherwise get SFTP
 	// whatever they ask for.
 	WithShell
+	// SecondKey gives the server a key of another type as well, with its
+	// public half in SecondKeyFile.
+	SecondKey
 )
 
 // SSHD starts OpenSSH's server. Who runs the test, root too, may log in to it.
@@ -98,16 +103,21 @@ func (s *SSHServer) prepare(p *place, keyType string) error {
 	if err := os.MkdirAll(s.Root, 0o755); err != nil {
 		return err
 	}
+	s.IdentityFile = p.path("user_key")
+	return errors.Join(makeKey(keyType, s.IdentityFile), makeKey(keyType, p.path("host_key")))
+}
+
+// makeKey makes a key of a type, unless the file is there from an attempt before.
+func makeKey(keyType, file string) error {
+	if _, err := os.Stat(file); err == nil {
+		return nil
+	}
 	keygen, err := findSystem("ssh-keygen")
 	if err != nil {
 		return err
 	}
-	s.IdentityFile = p.path("user_key")
-	for _, file := range []string{s.IdentityFile, p.path("host_key")} {
-		cmd := exec.Command(keygen, "-q", "-t", keyType, "-N", "", "-C", "realtest", "-f", file)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("making a key: %w: %s", err, out)
-		}
+	if out, err := exec.Command(keygen, "-q", "-t", keyType, "-N", "", "-C", "realtest", "-f", file).CombinedOutput(); err != nil {
+		return fmt.Errorf("making a key: %w: %s", err, out)
 	}
 	return nil
 }
@@ -132,6 +142,13 @@ MaxStartups 100
 MaxSessions 100
 Subsystem sftp internal-sftp
 `, s.Host, s.Port, p.path("host_key"), s.IdentityFile+".pub", s.User)
+	if has[SecondKey] {
+		s.SecondKeyFile = p.path("second_key.pub")
+		if err := makeKey("ecdsa", p.path("second_key")); err != nil {
+			return nil, err
+		}
+		config += "HostKey " + p.path("second_key") + "\n"
+	}
 	if has[Confined] {
 		config += "ChrootDirectory " + s.Root + "\n"
 	}

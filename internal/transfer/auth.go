@@ -3,6 +3,7 @@ package transfer
 import (
 	"bytes"
 	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -169,7 +170,9 @@ func (k *lockedKey) unlock() (ssh.AlgorithmSigner, error) {
 	}
 	raw, err := ssh.ParseRawPrivateKeyWithPassphrase(k.text, pass)
 	clear(pass)
-	if err != nil {
+	if errors.Is(err, x509.IncorrectPasswordError) {
+		return nil, errors.New("that is not its passphrase")
+	} else if err != nil {
 		return nil, err
 	}
 	signer, ok := raw.(crypto.Signer)

@@ -266,4 +266,11 @@ func TestRateLimit(t *testing.T) {
 	if d := time.Since(start); d < 1700*time.Millisecond {
 		t.Errorf("8 MiB at 4 MiB/s took %v", d)
 	}
+	start = time.Now()
+	if got, err := fs.ReadFile(s.Files(), "a"); err != nil || !bytes.Equal(got, a) {
+		t.Fatalf("read %d bytes: %v", len(got), err)
+	}
+	if d := time.Since(start); d < 700*time.Millisecond {
+		t.Errorf("4 MiB came back at 4 MiB/s in %v", d)
+	}
 }

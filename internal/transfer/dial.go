@@ -30,7 +30,7 @@ type Options struct {
 	Password   func(user, host string) ([]byte, error) // asks for the account's; nil: keys only
 
 	Connections int           // over which large files travel: 1 to 4; 0: 2
-	RateLimit   int64         // bytes per second, sent over all connections; 0: no limit
+	RateLimit   int64         // bytes per second each way, over all connections; 0: no limit
 	Idle        time.Duration // after so long without a sign of life the server counts as dead; 0: 1 minute
 }
 
@@ -73,17 +73,19 @@ func (o Options) withDefaults() (Options, error) {
 type dialer struct {
 	options Options
 	hops    []host // the servers on the way, then the one that is meant
+	arrive  *bucket
+	ctx     context.Context // outlives every connection
 
 	mu   sync.Mutex
 	keys map[string][]ssh.Signer // by alias: a passphrase is asked for once
 }
 
-func newDialer(u URL, o Options) (*dialer, error) {
+func newDialer(ctx context.Context, u URL, o Options) (*dialer, error) {
 	s, err := readSettings(o)
 	if err != nil {
 		return nil, err
 	}
-	d := &dialer{options: o, keys: map[string][]ssh.Signer{}}
+	d := &dialer{options: o, arrive: newBucket(o.RateLimit), ctx: ctx, keys: map[string][]ssh.Signer{}}
 	d.hops, err = s.route(u.Host, u.User, u.Port, 0)
 	return d, err
 }
@@ -143,34 +145,72 @@ func (d *dialer) dial(ctx context.Context) (*watched, []*ssh.Client, error) {
 	var outer *watched
 	var clients []*ssh.Client
 	for i, h := range d.hops {
-		raw, err := d.reach(ctx, clients, h)
-		if err != nil {
-			closeAll(clients)
-			return nil, nil, fmt.Errorf("connecting to %s: %w: %w", h.address(), ErrCut, err)
-		}
-		conn := newWatched(raw)
-		if outer == nil {
-			outer = conn
-		}
 		fingerprint := ""
 		if i == len(d.hops)-1 {
 			fingerprint = d.options.Fingerprint
 		}
-		client, err := d.logIn(ctx, conn, h, fingerprint)
+		conn, client, err := d.hop(ctx, clients, h, fingerprint)
 		if err != nil {
-			conn.Close()
 			closeAll(clients)
-			return nil, nil, fmt.Errorf("logging in to %s as %q: %w", h.address(), h.user, err)
+			return nil, nil, err
+		}
+		if outer == nil {
+			outer = conn
 		}
 		clients = append([]*ssh.Client{client}, clients...)
 	}
 	return outer, clients, nil
 }
 
+// hop connects to one host of the route and logs in. A server has keys of
+// several types and shows one: they are asked for, type by type, until one has
+// the fingerprint that was given.
+func (d *dialer) hop(ctx context.Context, via []*ssh.Client, h host, fingerprint string) (conn *watched, client *ssh.Client, err error) {
+	keys, err := newHostKeys(h.keyAddress(), fingerprint, h.known)
+	if err != nil {
+		return nil, nil, err
+	}
+	var refused *HostKeyError
+	for _, algorithms := range keys.tries() {
+		conn, client, err = d.enter(ctx, via, h, keys.offering(algorithms))
+		other := (*HostKeyError)(nil)
+		if !errors.As(err, &other) || !other.other {
+			return conn, client, err
+		}
+		if refused == nil || refused.Fingerprint == "" {
+			refused = other
+		}
+	}
+	return nil, nil, loggingIn(h, refused)
+}
+
+// enter is hop with one choice of host keys.
+func (d *dialer) enter(ctx context.Context, via []*ssh.Client, h host, keys *hostKeys) (*watched, *ssh.Client, error) {
+	raw, err := d.reach(ctx, via, h)
+	if err != nil {
+		return nil, nil, fmt.Errorf("connecting to %s: %w: %w", h.address(), ErrCut, err)
+	}
+	conn := newWatched(raw)
+	client, err := d.logIn(ctx, conn, h, keys)
+	if err != nil {
+		conn.Close()
+		return nil, nil, loggingIn(h, err)
+	}
+	return conn, client, nil
+}
+
+func loggingIn(h host, err error) error {
+	return fmt.Errorf("logging in to %s as %q: %w", h.address(), h.user, err)
+}
+
 func (d *dialer) reach(ctx context.Context, via []*ssh.Client, h host) (net.Conn, error) {
 	if len(via) == 0 {
 		dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
-		return dialer.DialContext(ctx, "tcp", h.address())
+		conn, err := dialer.DialContext(ctx, "tcp", h.address())
+		if err != nil {
+			return nil, err
+		}
+		return pace(d.ctx, conn, d.arrive), nil
 	}
 	return via[0].DialContext(ctx, "tcp", h.address())
 }
@@ -183,11 +223,7 @@ func closeAll(clients []*ssh.Client) {
 
 // logIn does the handshake. A server that stops in the midst of it is cut off
 // when ctx ends.
-func (d *dialer) logIn(ctx context.Context, conn net.Conn, h host, fingerprint string) (*ssh.Client, error) {
-	keys, err := newHostKeys(h.keyAddress(), fingerprint, h.known)
-	if err != nil {
-		return nil, err
-	}
+func (d *dialer) logIn(ctx context.Context, conn net.Conn, h host, keys *hostKeys) (*ssh.Client, error) {
 	files, err := d.fileKeys(h)
 	if err != nil {
 		return nil, err
@@ -198,7 +234,7 @@ func (d *dialer) logIn(ctx context.Context, conn net.Conn, h host, fingerprint s
 	}
 	defer in.close()
 	if len(in.methods) == 0 {
-		return nil, fmt.Errorf("no key to log in with: none in an agent, none in %q", h.identities)
+		return nil, fmt.Errorf("%w: none in an agent, none in %q", ErrNoKey, h.identities)
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
@@ -206,7 +242,7 @@ func (d *dialer) logIn(ctx context.Context, conn net.Conn, h host, fingerprint s
 	c, channels, requests, err := ssh.NewClientConn(conn, h.address(), &ssh.ClientConfig{
 		User:              h.user,
 		Auth:              in.methods,
-		HostKeyAlgorithms: keys.algorithms(),
+		HostKeyAlgorithms: keys.offered,
 		HostKeyCallback: func(name string, remote net.Addr, key ssh.PublicKey) error {
 			refused = keys.verify(name, remote, key)
 			return refused
@@ -218,7 +254,7 @@ func (d *dialer) logIn(ctx context.Context, conn net.Conn, h host, fingerprint s
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case err != nil:
-		return nil, describeLogin(err, keys)
+		return nil, describeLogin(err, keys, in.keys)
 	}
 	return ssh.NewClient(c, channels, requests), nil
 }
@@ -236,11 +272,18 @@ func (d *dialer) fileKeys(h host) ([]ssh.Signer, error) {
 	return keys, err
 }
 
-// describeLogin says what a server that has none of the known keys means.
-func describeLogin(err error, keys *hostKeys) error {
+// Why nobody could log in, for errors.Is.
+var (
+	ErrNoKey  = errors.New("no key to log in with")
+	ErrNoneOf = errors.New("the server takes none of the keys")
+)
+
+// describeLogin says what it means that a server has none of the known keys, or
+// takes none of ours, which were so many.
+func describeLogin(err error, keys *hostKeys, ours int) error {
 	var none *ssh.AlgorithmNegotiationError
-	if errors.As(err, &none) && strings.Contains(err.Error(), "host key") && len(keys.algorithms()) > 0 {
-		e := &HostKeyError{Address: keys.address, Type: "none of the known types", Reason: err.Error()}
+	if errors.As(err, &none) && strings.Contains(err.Error(), "host key") && len(keys.offered) > 0 {
+		e := &HostKeyError{Address: keys.address, Type: "none of the known types", Reason: err.Error(), other: keys.fingerprint != ""}
 		for _, k := range keys.plain {
 			e.Known = append(e.Known, fmt.Sprintf("%s:%d", k.Filename, k.Line))
 		}
@@ -249,6 +292,9 @@ func describeLogin(err error, keys *hostKeys) error {
 	if network := net.Error(nil); errors.As(err, &network) || errors.Is(err, io.EOF) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("%w: %w", ErrCut, err)
+	}
+	if strings.Contains(err.Error(), "unable to authenticate") {
+		return fmt.Errorf("%w that were offered (%d)", ErrNoneOf, ours)
 	}
 	return err
 }

@@ -16,7 +16,10 @@ import (
 // Each of them first finds that the path is still on the device that NewDir saw,
 // and otherwise returns an error wrapping ErrGone: nothing is written to the
 // empty mount point that an unplugged stick leaves behind.
-type Dir struct{ place place }
+type Dir struct {
+	place place
+	early earlier
+}
 
 // NewDir returns the folder at path. It creates it, and the folders above it
 // that are missing, and refuses a path that is something else.
@@ -29,7 +32,7 @@ func NewDir(path string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Dir{p}, nil
+	return &Dir{place: p}, nil
 }
 
 // makeFolder makes a folder, and those above it, durable one by one: on FAT, a

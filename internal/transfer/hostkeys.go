@@ -24,6 +24,9 @@ type HostKeyError struct {
 	Fingerprint string   // of it, "SHA256:…" as ssh-keygen -l prints it
 	Known       []string // "file:line" of what known_hosts holds for the address; empty: first contact
 	Reason      string
+
+	Revoked bool // the key is one that must not be used any more
+	other   bool // the server may have another key that fits the fingerprint given
 }
 
 func (e *HostKeyError) Error() string {
@@ -43,6 +46,7 @@ type hostKeys struct {
 	check       ssh.HostKeyCallback
 	plain       []knownhosts.KnownKey // the server's own keys
 	authorities []knownhosts.KnownKey // keys that may sign the server's keys
+	offered     []string              // algorithms to be offered now; nil: those that are by default
 }
 
 // newHostKeys reads the known_hosts files. Those that do not exist hold nothing.
@@ -138,6 +142,26 @@ func (h *hostKeys) algorithms() []string {
 	return list
 }
 
+// tries returns the choices of algorithms to offer, one after the other: with
+// nothing but a fingerprint, it is not known which of the server's keys that is.
+func (h *hostKeys) tries() [][]string {
+	if known := h.algorithms(); known != nil || h.fingerprint == "" {
+		return [][]string{known}
+	}
+	return [][]string{
+		{ssh.KeyAlgoED25519},
+		{ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521},
+		{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256},
+	}
+}
+
+// offering returns the same keys, with what to offer.
+func (h *hostKeys) offering(algorithms []string) *hostKeys {
+	next := *h
+	next.offered = algorithms
+	return &next
+}
+
 // verify is the callback of the handshake. A key is accepted if the files hold
 // it for the address, or a certificate by an authority that they hold, or if
 // they hold nothing and the person gave its fingerprint. A fingerprint that
@@ -152,6 +176,8 @@ func (h *hostKeys) verify(_ string, remote net.Addr, key ssh.PublicKey) error {
 	print := ssh.FingerprintSHA256(shown)
 	refuse := func(reason string) error {
 		e := &HostKeyError{Address: h.address, Type: key.Type(), Fingerprint: print, Reason: reason}
+		e.Revoked = errors.As(err, new(*knownhosts.RevokedError))
+		e.other = h.fingerprint != "" && h.fingerprint != print
 		for _, k := range append(append([]knownhosts.KnownKey{}, h.plain...), h.authorities...) {
 			e.Known = append(e.Known, fmt.Sprintf("%s:%d", k.Filename, k.Line))
 		}

@@ -111,6 +111,38 @@ func TestHostKeys(t *testing.T) {
 	}
 }
 
+// TestFingerprintOfAnyKey gives the fingerprint of the one key, then the other,
+// of a server that has two: no type is shown before the other.
+func TestFingerprintOfAnyKey(t *testing.T) {
+	server := realtest.SSHD(t, realtest.SecondKey)
+	_, first := hostKey(t, server)
+	text, err := os.ReadFile(server.SecondKeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, _, _, _, err := ssh.ParseAuthorizedKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _ := newKey(t)
+	for _, c := range []struct {
+		key  ssh.PublicKey
+		good bool
+	}{{first, true}, {second, true}, {other, false}} {
+		s, err := tryDial(t, server, "", func(_ *transfer.URL, o *transfer.Options) {
+			o.KnownHosts, o.Fingerprint = []string{filepath.Join(t.TempDir(), "none")}, ssh.FingerprintSHA256(c.key)
+		})
+		if refused := errors.Is(err, transfer.ErrHostKey); (err == nil) != c.good || refused == c.good {
+			t.Errorf("%s: %v", c.key.Type(), err)
+		}
+		if err == nil {
+			if err := s.Put("x", []byte("x")); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 func hashed(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "known_hosts")

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"net"
 	"sync"
 	"time"
 )
@@ -47,4 +48,31 @@ func (b *bucket) wait(ctx context.Context, n int) error {
 	case <-t.C:
 		return nil
 	}
+}
+
+// paced is a connection whose arriving bytes are let pass at a rate: who reads
+// slowly is sent to slowly.
+type paced struct {
+	net.Conn
+	ctx  context.Context // ends the waiting
+	rate *bucket
+}
+
+// pace returns the connection itself if there is no limit.
+func pace(ctx context.Context, c net.Conn, rate *bucket) net.Conn {
+	if rate == nil {
+		return c
+	}
+	return &paced{c, ctx, rate}
+}
+
+// Read takes little enough at a time that the pauses are short: a watchdog
+// hears of each piece.
+func (p *paced) Read(b []byte) (int, error) {
+	piece := max(1, p.rate.perSecond/int64(time.Second/burst))
+	n, err := p.Conn.Read(b[:min(int64(len(b)), piece)])
+	if werr := p.rate.wait(p.ctx, n); err == nil {
+		err = werr
+	}
+	return n, err
 }

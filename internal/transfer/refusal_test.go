@@ -67,6 +67,9 @@ func TestServerFull(t *testing.T) {
 		if err := s.Put("x", []byte("x")); !errors.Is(err, transfer.ErrReadOnly) {
 			t.Errorf("read-only: %v", err)
 		}
+		if err := dial(t, server, "small/a/b", nil).Put("x", []byte("x")); !errors.Is(err, transfer.ErrReadOnly) {
+			t.Errorf("read-only, in a folder that is not there yet: %v", err)
+		}
 	})
 }
 

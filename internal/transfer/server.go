@@ -54,7 +54,7 @@ func Dial(ctx context.Context, u URL, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := newDialer(u, o)
+	d, err := newDialer(ctx, u, o)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +199,7 @@ func (s *Server) makeFolder(l *link) error {
 		err = l.do(func() error { return l.sftp.MkdirAll(s.url.Dir) })
 	}
 	if err != nil {
-		return fmt.Errorf("creating folder %q on the server: %w", s.url.Dir, err)
+		return fmt.Errorf("creating folder %q on the server: %w", s.url.Dir, s.because(l, err))
 	}
 	s.ready.done = true
 	return nil
@@ -359,6 +359,10 @@ func (s *Server) because(l *link, err error) error {
 		return err
 	}
 	st, serr := l.statvfs(s.url.Dir)
+	for dir := s.url.Dir; serr != nil && l.space && !l.dead() && path.Dir(dir) != dir; { // it may not exist yet
+		dir = path.Dir(dir)
+		st, serr = l.statvfs(dir)
+	}
 	const readOnly = 1 // SSH_FXE_STATVFS_ST_RDONLY
 	switch {
 	case serr != nil:

@@ -21,20 +21,20 @@ const (
 // its small files were fetched at once, so that asking for them takes no round
 // trip; the others are read from the server when they are asked for.
 type Snapshot struct {
-	files *ServerFiles
+	*Listed
+	s     *Server
 	infos map[string]fs.FileInfo
-	list  []fs.DirEntry
 	held  map[string][]byte
 }
 
 // Snapshot lists the server's folder, and fetches the small files of it but those
 // that leave tells to leave where they are.
 func (s *Server) Snapshot(ctx context.Context, leave func(name string) bool) (*Snapshot, error) {
-	shot := &Snapshot{files: s.Files(), infos: map[string]fs.FileInfo{}, held: map[string][]byte{}}
-	var err error
-	if shot.list, err = shot.files.ReadDir("."); err != nil {
+	listed, err := List(s.Files())
+	if err != nil {
 		return nil, err
 	}
+	shot := &Snapshot{listed, s, map[string]fs.FileInfo{}, map[string][]byte{}}
 	var small []fs.FileInfo
 	for _, e := range shot.list {
 		info, err := e.Info()
@@ -52,17 +52,16 @@ func (s *Server) Snapshot(ctx context.Context, leave func(name string) bool) (*S
 
 // fetch reads files whole, as far as they can be read and held.
 func (shot *Snapshot) fetch(ctx context.Context, small []fs.FileInfo) error {
-	s := shot.files.s
 	data := make([][]byte, len(small))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(2 * s.small())
+	g.SetLimit(2 * shot.s.small())
 	room := int64(snapshotAll)
 	for i, info := range small {
 		if room -= info.Size(); room < 0 {
 			break
 		}
 		g.Go(func() error {
-			f := &remoteFile{s: s, name: info.Name(), info: info}
+			f := &remoteFile{s: shot.s, name: info.Name(), info: info}
 			defer f.Close()
 			b := make([]byte, info.Size())
 			if readWhole(f, b, 0) == nil { // what is wrong with it shows when it is asked for
@@ -85,7 +84,7 @@ func (shot *Snapshot) fetch(ctx context.Context, small []fs.FileInfo) error {
 // Open opens a file, or with "." the folder itself.
 func (shot *Snapshot) Open(name string) (fs.File, error) {
 	if name == "." {
-		return &remoteDir{r: shot.files, list: shot.list}, nil
+		return &remoteDir{r: shot.s.Files(), list: shot.list}, nil
 	}
 	info, err := shot.Stat(name)
 	if err != nil {
@@ -94,30 +93,19 @@ func (shot *Snapshot) Open(name string) (fs.File, error) {
 	if data, ok := shot.held[name]; ok {
 		return &heldFile{bytes.NewReader(data), info}, nil
 	}
-	return &remoteFile{s: shot.files.s, name: name, info: info}, nil
+	return &remoteFile{s: shot.s, name: name, info: info}, nil
 }
 
 // Stat tells of a regular file, or of ".".
 func (shot *Snapshot) Stat(name string) (fs.FileInfo, error) {
-	if name == "." {
-		return shot.files.Stat(name)
-	}
 	info, ok := shot.infos[name]
 	if !ok {
-		return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
+		return shot.Listed.Stat(name)
 	}
 	if err := plain(info); err != nil {
 		return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
 	}
 	return info, nil
-}
-
-// ReadDir lists the folder, sorted by name. Only "." is a folder here.
-func (shot *Snapshot) ReadDir(name string) ([]fs.DirEntry, error) {
-	if name != "." {
-		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrInvalid}
-	}
-	return slices.Clone(shot.list), nil
 }
 
 // heldFile is a file of a snapshot that was fetched.

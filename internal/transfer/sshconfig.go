@@ -61,6 +61,9 @@ func readSettings(o Options) (*settings, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the SSH configuration: %w", err)
 		}
+		if err := s.checkMatches(path, text, 0); err != nil {
+			return nil, fmt.Errorf("reading the SSH configuration: %w", err)
+		}
 		config, err := ssh_config.Decode(bytes.NewReader(text))
 		if err != nil {
 			return nil, fmt.Errorf("reading the SSH configuration %q: %w", path, err)

@@ -38,6 +38,19 @@ func (b *bench) sftp(ctx context.Context) error {
 	return b.bySFTP(ctx, server, out, 0.95)
 }
 
+// provenGet is get and, with stock tools, what unbundle receive does besides.
+func provenGet(get command, dir string) func(context.Context, *meter) error {
+	return func(ctx context.Context, m *meter) error {
+		if err := m.run(ctx, get, command{args: []string{"sync", "-f", dir}}); err != nil {
+			return err
+		}
+		if err := forgetFiles(dir); err != nil {
+			return err
+		}
+		return m.run(ctx, command{args: []string{"sha256sum", "--strict", "--quiet", "-c", "SHA256SUMS"}, dir: dir})
+	}
+}
+
 // bulkBundle makes a bundle of random bytes.
 func (b *bench) bulkBundle(ctx context.Context) (string, error) {
 	digest, err := bulk.Write(b.path("layout"), 1, int64(b.megabytes)*1e6, int64(b.megabytes)*1e6)
@@ -75,7 +88,11 @@ func (b *bench) bySFTP(ctx context.Context, server *sshServer, out string, share
 		{name: "sftp put", prepare: clean(sent), made: sent, run: commands(server.sftp("put", out+"/*", sent))},
 		{name: "sftp put -f", prepare: clean(sent), made: sent, run: commands(server.sftp("put -f", out+"/*", sent))},
 	}
-	down := []step{{name: "sftp get", prepare: clean(got), made: got, run: commands(server.sftp("get", out+"/*", got))}}
+	get := server.sftp("get", out+"/*", got)
+	down := []step{
+		{name: "sftp get", prepare: clean(got), made: got, run: commands(get)},
+		{name: "sftp get, sync, sha256sum -c", prepare: clean(got), made: got, run: provenGet(get, got)},
+	}
 	for _, n := range []int{1, 2, 4} {
 		up = append(up, step{name: "bundle send, " + plural(n, "connection"), prepare: clean(sent), made: sent,
 			run: ours(b.bundle, n, "send", "-q", out, server.url(sent))})
