@@ -8,11 +8,6 @@ import (
 	"airlock/internal/volume"
 )
 
-// readAgain is how many bytes a bundle has at most that is read again to
-// compute its parity when it is written, in bytes: what was just written is in
-// the page cache of any machine then.
-const readAgain = 4 << 30
-
 // A way of computing parity. The layouts differ in what bursts they survive.
 type way int
 
@@ -20,6 +15,7 @@ const (
 	noParity way = iota
 	behind       // when all is written, over the whole of it
 	follow       // of each part of it when that is written
+	large        // follow, if it gets so large; else behind
 	onTheWay     // of small parts, in memory
 )
 
@@ -30,10 +26,12 @@ func (w *writing) way() way {
 	switch o := w.options; {
 	case !o.Parity.Any():
 		return noParity
-	case readable && (o.Parity.Spare > 0 || w.contents.MaxBundleSize() <= readAgain):
+	case readable && (o.Parity.Spare > 0 || w.contents.MaxBundleSize() <= volume.FollowFrom):
 		return behind
 	case readable && o.Plain() && o.Bases.Empty(): // its size is known before
 		return follow
+	case readable:
+		return large
 	}
 	return onTheWay
 }
@@ -49,6 +47,8 @@ func (w *writing) protect(ctx context.Context, space *volume.Writer) error {
 		space.KeepChecks()
 	case follow:
 		return space.Follow(ctx, o.Parity, size, w.sink.(volume.Place), o.Progress)
+	case large:
+		return space.FollowLarge(ctx, o.Parity, w.sink.(volume.Place), o.Progress)
 	case onTheWay:
 		return space.Protect(o.Parity, size)
 	}
@@ -58,7 +58,7 @@ func (w *writing) protect(ctx context.Context, space *volume.Writer) error {
 // protectBehind computes parity over all that was written, if it was not
 // computed before.
 func (w *writing) protectBehind(ctx context.Context, set *volume.Set, layout volume.Layout) error {
-	if w.way() != behind {
+	if way := w.way(); way != behind && way != large || set.Parity != nil {
 		return nil
 	}
 	return set.Protect(ctx, layout, w.options.Parity, w.sink.(volume.Place), w.options.Progress)

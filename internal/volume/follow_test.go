@@ -1,12 +1,14 @@
 package volume_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -41,7 +43,7 @@ func followed(ctx context.Context, at folder, space []byte) (*volume.Set, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := w.FollowGroups(ctx, groupOf6(), at); err != nil {
+	if err := w.FollowGroups(ctx, groupOf6(), 0, at); err != nil {
 		return nil, err
 	}
 	for rest := space; len(rest) > 0; {
@@ -114,7 +116,7 @@ func TestFollowNoticesOtherBytes(t *testing.T) {
 	at := folder{dir: t.TempDir()}
 	w, err := volume.NewWriter(volume.Layout{Stem: "s", Size: 4 * block}, at.Create)
 	must(t, err)
-	must(t, w.FollowGroups(t.Context(), groupOf6(), forgetful{at}))
+	must(t, w.FollowGroups(t.Context(), groupOf6(), 0, forgetful{at}))
 	_, err = w.Write(pattern(9 * block))
 	_, closed := w.Close()
 	if err := errors.Join(err, closed); !errors.Is(err, volume.ErrDamaged) {
@@ -147,5 +149,33 @@ func TestFollowInGiBs(t *testing.T) {
 	must(t, err)
 	if p := set.Parity; p.Data != 200 || p.Blocks != 10 || p.Stripes != 10 {
 		t.Errorf("%+v", p)
+	}
+}
+
+// TestFollowLarge holds that a space is followed once it is large, each group as
+// by Follow, and that a smaller one is left to Set.Protect with all that takes.
+func TestFollowLarge(t *testing.T) {
+	layout := volume.Layout{Stem: "shop-1.0", Size: 4 * block}
+	for _, size := range []int64{block, 12*block - 5, 12 * block, 12*block + 1, 19 * block} {
+		at, space := folder{dir: t.TempDir()}, pattern(size)
+		w, err := volume.NewWriter(layout, at.Create)
+		must(t, err)
+		must(t, w.FollowGroups(t.Context(), groupOf6(), 12, at))
+		_, err = w.Write(space)
+		must(t, err)
+		set, err := w.Close()
+		must(t, err)
+		if size <= 12*block {
+			if set.Parity != nil {
+				t.Fatalf("%d bytes were followed", size)
+			}
+			must(t, set.Protect(t.Context(), layout, volume.Protection{Percent: 5}, at, progress.Discard))
+			continue
+		}
+		whole, err := followed(t.Context(), folder{dir: t.TempDir()}, space)
+		must(t, err)
+		if !reflect.DeepEqual(set.Parity, whole.Parity) || !reflect.DeepEqual(set.Sums, whole.Sums) || !bytes.Equal(set.Blocks, whole.Blocks) {
+			t.Errorf("%d bytes: %+v, by Follow %+v", size, set.Parity, whole.Parity)
+		}
 	}
 }

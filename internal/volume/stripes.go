@@ -95,11 +95,20 @@ func (p Protection) planFollow(blocks int64, layout Layout) *manifest.Parity {
 	return p.plan(blocks, layout, bounds{followBlocks / p.longest(manifest.MaxStripe, mostParity), mostParity})
 }
 
+// planLarge is the plan of Writer.FollowLarge: its groups are as large as those
+// of Follow can be.
+func (p Protection) planLarge(layout Layout) *manifest.Parity {
+	return p.planFollow(followBlocks, layout)
+}
+
 // plans returns all of them, nil for one that cannot be.
 func (p Protection) plans(blocks int64, layout Layout) []*manifest.Parity {
 	all := []*manifest.Parity{p.planBehind(blocks, layout), p.planStream(blocks, layout)}
 	if p.Spare == 0 {
 		all = append(all, p.planFollow(blocks, layout))
+		if blocks > BlocksPer(FollowFrom) {
+			all = append(all, p.planLarge(layout))
+		}
 	}
 	return all
 }

@@ -117,6 +117,26 @@ func TestMaxParity(t *testing.T) {
 	}
 }
 
+// TestMaxParityOfLarge is TestMaxParity of spaces that FollowLarge follows.
+func TestMaxParityOfLarge(t *testing.T) {
+	layout := Layout{Size: DefaultSize}
+	for _, percent := range []int{1, 5, 30} {
+		p := Protection{Percent: percent}
+		for _, blocks := range []int64{4097, 6001, 9000} {
+			most := p.MaxParity(blocks*manifest.BlockSize, layout) / manifest.BlockSize
+			for n := int64(1); n <= blocks; n++ {
+				plan := p.planLarge(layout)
+				if n <= BlocksPer(FollowFrom) {
+					plan = p.planBehind(n, layout)
+				}
+				if plan.Total(n) > most {
+					t.Fatalf("%+v of %d blocks: %d blocks, at most %d were told of for %d", p, n, plan.Total(n), most, blocks)
+				}
+			}
+		}
+	}
+}
+
 // TestInvert holds that what invert makes is the inverse, of any part of the
 // matrix that can come up.
 func TestInvert(t *testing.T) {

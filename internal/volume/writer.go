@@ -286,7 +286,9 @@ func (w *Writer) Close() (*Set, error) {
 	}
 	if w.follower != nil {
 		w.fail(w.follower.finish(&w.set))
-		w.fail(w.closing.Wait())
+		if w.set.Parity != nil { // else Set.Protect waits
+			w.fail(w.closing.Wait())
+		}
 	}
 	for _, r := range w.readers {
 		if c, ok := r.(io.Closer); ok {
