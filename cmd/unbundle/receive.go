@@ -61,6 +61,9 @@ stream sent again completes it. What came damaged is made again from parity.`,
 }
 
 func (r *receiving) run(cmd *cobra.Command, env *cli.Env, from []string, to string) error {
+	if err := checkMounted(to); err != nil {
+		return err
+	}
 	if len(from) == 1 && from[0] == "-" {
 		return r.stream(cmd, env, to)
 	}
@@ -158,14 +161,7 @@ func (in *arrival) missing(set *commands.Set, b *journey.Bundle) ([]string, *med
 }
 
 func (in *arrival) checkRoom(m *manifest.Manifest, have *journey.Holding) error {
-	medium, err := transfer.MediumOf(in.to)
-	if err != nil {
-		return err
-	}
-	if need := m.SpaceSize() + m.Parity.Size() - have.Bytes(); medium.Free < need {
-		return fmt.Errorf("%q has %s free, and the bundle takes %s", in.to, cli.Bytes(medium.Free), cli.Bytes(need))
-	}
-	return nil
+	return checkRoom(in.to, m, have.Bytes())
 }
 
 // part copies the volumes that the sources have, but not the missing ones.

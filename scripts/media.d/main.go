@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -43,6 +44,7 @@ type host struct {
 	limit  time.Duration // of each machine
 	brief  bool
 	large  bool
+	fs     string // file systems to test
 	only   string // part of the names of the scenarios to run
 	show   bool
 
@@ -64,6 +66,7 @@ func run(ctx context.Context, args []string) (err error) {
 	flags.Bool("build-uml", false, "first build that kernel from Debian's source package, if it is not there; takes three minutes on two processors")
 	flags.BoolVar(&h.brief, "brief", false, "leave out scenarios that others nearly cover")
 	flags.BoolVar(&h.large, "large", false, "in User-Mode Linux, also send a bundle of more than 4 GiB to FAT32; takes 15 GB of room here")
+	flags.StringVar(&h.fs, "fs", "vfat,exfat", "`file systems` to test")
 	flags.StringVar(&h.only, "run", "", "run scenarios with this `text` in their names only")
 	flags.BoolVar(&h.show, "v", false, "show what the machines print")
 	if err := flags.Parse(args); err != nil {
@@ -86,7 +89,8 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	fmt.Printf("test-media: seed %d, %d points\n", h.seed, h.points)
 	for _, m := range machines {
-		if strings.Contains(only, m.name) {
+		m.fs = slices.DeleteFunc(m.fs, func(fs string) bool { return !strings.Contains(h.fs, fs) })
+		if strings.Contains(only, m.name) && len(m.fs) > 0 {
 			h.start(ctx, m)
 		}
 	}

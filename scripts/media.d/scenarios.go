@@ -19,6 +19,9 @@ func (g *guest) scenarios() error {
 	if o := create("/out"); o.code != 0 {
 		return errors.New("making a bundle inside: " + o.short())
 	}
+	if o := do("bundle", append([]string{"create", bigRef(), "-o", "/big"}, creating()[4:]...)...); o.code != 0 {
+		return errors.New("making a larger bundle inside: " + o.short())
+	}
 	for i, fs := range strings.Split(g.options["fs"], ",") {
 		g.fs = fs
 		image, err := os.ReadFile(g.disks[2+i])
@@ -36,6 +39,12 @@ func (g *guest) scenarios() error {
 			{"dropped writes", g.dropped, "vfat exfat"},
 			{"fake capacity", g.fake, "vfat"},
 			{"bad sectors", g.bad, "vfat"},
+			{"bad sectors, mended on the way", g.mended, "vfat"},
+			{"gone while written to", g.goneWriting, "vfat"},
+			{"gone while read back", g.goneReading, "vfat"},
+			{"dropped writes from the middle on", g.droppedLater, ""},
+			{"read-only in the middle", g.locked, "vfat"},
+			{"filled by another in the middle", g.filled, ""},
 			{"power cut in create", func() (string, error) { return g.cuts(create, false) }, ""},
 			{"power cut in create, writes reordered", func() (string, error) { return g.cuts(create, true) }, "vfat"},
 			{"power cut in send", func() (string, error) { return g.cuts(sending, false) }, "vfat"},
