@@ -18,7 +18,8 @@ import (
 type Dir struct{ place place }
 
 // NewDir returns the folder at path. It creates it, and the folders above it
-// that are missing, and refuses a path that is something else.
+// that are missing, and refuses a path that is something else, and a folder on
+// FAT in which a file has two names (ErrTwins).
 func NewDir(path string) (*Dir, error) {
 	path = filepath.Clean(path)
 	if err := makeFolder(path); err != nil {
@@ -26,6 +27,9 @@ func NewDir(path string) (*Dir, error) {
 	}
 	p, err := openPlace(path)
 	if err != nil {
+		return nil, err
+	}
+	if err := p.checkTwins(); err != nil {
 		return nil, err
 	}
 	return &Dir{p}, nil

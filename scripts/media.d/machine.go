@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -69,6 +70,7 @@ func (h *host) run(ctx context.Context, m machine) error {
 		return err
 	}
 	cmd.Stderr = cmd.Stdout
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -127,7 +129,8 @@ func (h *host) listen(m machine, console io.Reader) error {
 	return nil
 }
 
-func kill(cmd *exec.Cmd) { _ = cmd.Process.Kill() }
+// kill ends a machine, of which each process inside is one here as well.
+func kill(cmd *exec.Cmd) { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 
 // options are what a machine's kernel is told for the guest.
 func (h *host) options(m machine, disks int) string {

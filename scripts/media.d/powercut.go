@@ -159,6 +159,10 @@ func (g *guest) afterCut(run runner, t *tally) error {
 	if err := g.complete(run, whole, t); err != nil {
 		return err
 	}
+	// What the kernel remembers of the file system may be better than that is.
+	if err := errors.Join(unmount(), g.mount(g.disks[0], 0)); err != nil {
+		return err
+	}
 	if o := verify(usb); o.code != 0 {
 		return fmt.Errorf("verify after the same command again: %s", o.short())
 	}
@@ -188,7 +192,7 @@ func (g *guest) complete(run runner, whole bool, t *tally) error {
 	// chains that the kernel finds fault with, and says so by a read-only file
 	// system.
 	for round := range 3 {
-		if err := g.fsck(); err != nil {
+		if err := g.checked(g.disks[0]); err != nil {
 			return fmt.Errorf("after %q: %w", history, err)
 		}
 		if round == 0 {
@@ -203,16 +207,16 @@ func (g *guest) complete(run runner, whole bool, t *tally) error {
 	return fmt.Errorf("the same command again and again: %q", history)
 }
 
-// fsck has the medium checked, as the hint of a command says.
-func (g *guest) fsck() error {
+// checked has the mounted medium checked, as the hint of a command says.
+func (g *guest) checked(device string) error {
 	if err := unmount(); err != nil {
 		return err
 	}
 	args := map[string][]string{"vfat": {"fsck.vfat", "-a"}, "exfat": {"fsck.exfat", "-y"}}[g.fs]
-	if o := do(args[0], append(args[1:], g.disks[0])...); o.code < 0 || o.code > 1 {
+	if o := do(args[0], append(args[1:], device)...); o.code < 0 || o.code > 1 {
 		return fmt.Errorf("%s: %s", args[0], o.short())
 	}
-	return g.mount(g.disks[0], 0)
+	return g.mount(device, 0)
 }
 
 // cutSign cuts the power while a signature is added to a whole bundle, which

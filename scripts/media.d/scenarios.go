@@ -224,6 +224,11 @@ func (g *guest) completes(what string, run func() outcome) error {
 		if o.code == 0 {
 			break
 		}
+		if o.said("fsck.vfat") {
+			if err := g.checked("/dev/dm-faulty"); err != nil {
+				return err
+			}
+		}
 		o = run()
 	}
 	if o.code != 0 || !o.said(safe) {
