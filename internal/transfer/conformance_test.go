@@ -33,10 +33,12 @@ func TestDirConforms(t *testing.T) {
 }
 
 func TestOpenSSHConforms(t *testing.T) {
+	t.Parallel()
 	conforms(t, realtest.SSHD(t, realtest.Confined))
 }
 
 func TestProFTPDConforms(t *testing.T) {
+	t.Parallel()
 	conforms(t, realtest.ProFTPD(t))
 }
 

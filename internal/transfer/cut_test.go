@@ -21,10 +21,18 @@ import (
 	"airlock/internal/transfer/transfertest"
 )
 
-// servers runs a test on both kinds of server.
+// servers runs a test on both kinds of server, beside other tests: it waits for
+// disks and servers most of the time.
 func servers(t *testing.T, test func(*testing.T, *realtest.SSHServer)) {
-	t.Run("openssh", func(t *testing.T) { test(t, realtest.SSHD(t, realtest.Confined)) })
-	t.Run("proftpd", func(t *testing.T) { test(t, realtest.ProFTPD(t)) })
+	t.Parallel()
+	t.Run("openssh", func(t *testing.T) {
+		t.Parallel()
+		test(t, realtest.SSHD(t, realtest.Confined))
+	})
+	t.Run("proftpd", func(t *testing.T) {
+		t.Parallel()
+		test(t, realtest.ProFTPD(t))
+	})
 }
 
 // TestCut cuts a transfer of two files at many offsets: it ends well by itself,
