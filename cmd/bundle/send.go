@@ -270,6 +270,9 @@ func roomWith(place string, b *journey.Bundle, onto medium, freed int64) error {
 		return err
 	}
 	for _, v := range b.Texts.Manifest.Large() {
+		if err := m.Takes(v.Name, v.Size); err != nil {
+			return cli.Hint(err, "volumes are cut when a bundle is made: bundle create --media fat32 …; or use a medium with exFAT, which takes files of any size")
+		}
 		sizes = append(sizes, v.Size)
 	}
 	if onto.capacity > 0 && total(sizes) > onto.room() {
@@ -277,9 +280,6 @@ func roomWith(place string, b *journey.Bundle, onto medium, freed int64) error {
 	} else {
 		m.Free += freed
 		err = m.Fits(sizes...)
-	}
-	if errors.Is(err, transfer.ErrTooLarge) {
-		return cli.Hint(err, "volumes are cut when a bundle is made: bundle create --media fat32 …")
 	}
 	return cli.Hint(err, "make room, choose another place, or spread the bundle over several sticks: bundle send --span …")
 }

@@ -93,16 +93,29 @@ func (c *creation) openTarget(cmd *cobra.Command, env *cli.Env, size int64) (*ta
 	return dirTarget(out)
 }
 
+// checkSpace refuses a place that has not the space for a bundle. The volumes
+// that an earlier run has left there count as free: they are written over.
 func checkSpace(out string, size int64) error {
 	free, err := transfer.FreeSpace(out)
 	if err != nil {
 		return err
 	}
-	if free < size {
+	if free+standing(out) < size {
 		return cli.Hint(fmt.Errorf("%q has %s free, and the bundle takes up to %s", out, cli.Bytes(free), cli.Bytes(size)),
 			"make room, or choose another place with -o OUT")
 	}
 	return nil
+}
+
+// standing returns how many bytes of volumes there are in a folder.
+func standing(out string) (sum int64) {
+	entries, _ := os.ReadDir(out) // what cannot be listed counts for nothing
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && journey.IsVolume(e.Name()) {
+			sum += info.Size()
+		}
+	}
+	return sum
 }
 
 // checkSpool refuses a folder that has not the space for what is kept aside in it.

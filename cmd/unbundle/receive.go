@@ -64,6 +64,9 @@ func (r *receiving) run(cmd *cobra.Command, env *cli.Env, from []string, to stri
 	if err := r.sftp.Needed(cmd, from...); err != nil {
 		return err
 	}
+	if err := checkMounted(to); err != nil {
+		return err
+	}
 	if len(from) == 1 && from[0] == "-" {
 		return r.stream(cmd, env, to)
 	}
@@ -202,15 +205,7 @@ func (in *arrival) missing(set *commands.Set, b *journey.Bundle) ([]string, *med
 }
 
 func (in *arrival) checkRoom(m *manifest.Manifest, have *journey.Holding) error {
-	medium, err := transfer.MediumOf(in.to)
-	if err != nil {
-		return err
-	}
-	if need := m.SpaceSize() + m.Parity.Size() - have.Bytes(); medium.Free < need {
-		return cli.Hint(fmt.Errorf("%w: %q has %s free, and the bundle takes %s", transfer.ErrFull, in.to, cli.Bytes(medium.Free), cli.Bytes(need)),
-			"make room there, or receive into another folder")
-	}
-	return nil
+	return checkRoom(in.to, m, have.Bytes())
 }
 
 // part copies the volumes that the sources have, but not the missing ones.

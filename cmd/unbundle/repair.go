@@ -164,6 +164,9 @@ func (r *repairing) mend(ctx context.Context, space *volume.Reader, from string,
 		}
 		return done, dir, err
 	}
+	if err := checkMounted(r.to); err != nil {
+		return nil, nil, err
+	}
 	dir, err := transfer.NewDir(r.to)
 	if err != nil {
 		return nil, nil, err
@@ -172,13 +175,8 @@ func (r *repairing) mend(ctx context.Context, space *volume.Reader, from string,
 	if err != nil {
 		return nil, nil, err
 	}
-	m := space.Verified().Manifest()
-	free, err := transfer.FreeSpace(r.to)
-	if err != nil {
+	if err := checkRoom(r.to, space.Verified().Manifest(), 0); err != nil {
 		return nil, nil, err
-	}
-	if need := m.SpaceSize() + m.Parity.Size(); free < need {
-		return nil, nil, fmt.Errorf("%q has %s free, and the bundle takes %s", r.to, cli.Bytes(free), cli.Bytes(need))
 	}
 	done, err := repair.Beside(ctx, space, dir, there, show)
 	return done, dir, err

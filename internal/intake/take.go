@@ -185,13 +185,16 @@ func (t *taking) open(name string, size int64) (*transfer.Amendment, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	free, err := transfer.FreeSpace(t.folder.path)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
+	medium, err := transfer.MediumOf(t.folder.path)
+	if err == nil {
+		err = medium.Takes(name, size)
 	}
-	if free < size-have {
+	if err == nil && medium.Free < size-have {
+		err = fmt.Errorf("%w: %q has %d bytes free, and %q of the stream takes %d", transfer.ErrFull, t.folder.path, medium.Free, name, size-have)
+	}
+	if err != nil {
 		f.Abandon()
-		return nil, fmt.Errorf("%w: %q has %d bytes free, and %q of the stream takes %d", transfer.ErrFull, t.folder.path, free, name, size-have)
+		return nil, err
 	}
 	return f, nil
 }

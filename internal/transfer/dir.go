@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -22,7 +21,8 @@ type Dir struct {
 }
 
 // NewDir returns the folder at path. It creates it, and the folders above it
-// that are missing, and refuses a path that is something else.
+// that are missing, and refuses a path that is something else, and a folder on
+// FAT in which a file has two names (ErrTwins).
 func NewDir(path string) (*Dir, error) {
 	path = filepath.Clean(path)
 	if err := makeFolder(path); err != nil {
@@ -32,30 +32,10 @@ func NewDir(path string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.checkTwins(); err != nil {
+		return nil, err
+	}
 	return &Dir{place: p}, nil
-}
-
-// makeFolder makes a folder, and those above it, durable one by one: on FAT, a
-// power cut before that leaves a folder that nobody can read.
-func makeFolder(path string) error {
-	err := os.Mkdir(path, 0o755)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeFolder(filepath.Dir(path)); err != nil {
-			return err
-		}
-		err = os.Mkdir(path, 0o755)
-	}
-	if errors.Is(err, fs.ErrExist) {
-		return nil // whatever it is, opening it as a folder tells
-	}
-	if err != nil {
-		return err
-	}
-	above, err := openPlace(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return above.sync()
 }
 
 // Create returns a writer of the file of that name. The bytes go straight to

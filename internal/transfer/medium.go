@@ -96,6 +96,15 @@ func maxFile(fileSystem string, cluster int64) int64 {
 	return noLimit
 }
 
+// Takes returns nil if a file there may have so many bytes. The error wraps
+// ErrTooLarge, and names the file, the file system and its limit.
+func (m Medium) Takes(name string, size int64) error {
+	if size > m.MaxFile {
+		return fmt.Errorf("%s: %w: %s has %d bytes, and a file there at most %d", m, ErrTooLarge, name, size, m.MaxFile)
+	}
+	return nil
+}
+
 // Fits returns nil if files of these sizes can be written to the medium, with
 // each rounded up to whole clusters and 1 % to spare for what the file system
 // itself needs. Otherwise the error wraps ErrReadOnly, ErrTooLarge or ErrFull.

@@ -166,6 +166,12 @@ func TestFits(t *testing.T) {
 			t.Errorf("%d files: %v, want %v", len(c.sizes), err, c.want)
 		}
 	}
+	if err := m.Takes("a.vol", fat32Max); err != nil {
+		t.Error(err)
+	}
+	if err := m.Takes("a.vol", fat32Max+1); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "a.vol has 4294967296 bytes, and a file there at most 4294967295") {
+		t.Error(err)
+	}
 	big := Medium{MaxFile: noLimit, Cluster: 4096, Free: noLimit}
 	if err := big.Fits(noLimit, noLimit); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("overflow: %v", err)

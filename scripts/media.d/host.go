@@ -129,10 +129,10 @@ func (h *host) initrdOf(m machine) (string, error) {
 // modules finds the files of a machine's modules. One that its kernel has
 // built in is none.
 func (h *host) modules(m machine) ([]string, error) {
-	root := "/usr/lib/uml/modules"
-	if m.name == "qemu" {
-		root = filepath.Join(h.cache, "kernel", "lib", "modules")
+	if len(m.modules) == 0 {
+		return nil, nil
 	}
+	root := filepath.Join(h.cache, "kernel", "lib", "modules")
 	found := map[string]string{}
 	err := filepath.WalkDir(root, func(path string, e os.DirEntry, err error) error {
 		if name, ok := strings.CutSuffix(filepath.Base(path), ".ko"); ok {

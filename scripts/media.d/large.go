@@ -81,54 +81,115 @@ func hollow(bundle string) error {
 	return errors.Join(os.Truncate(volumes[0], 0), os.Truncate(volumes[0], info.Size()))
 }
 
+const largeSource = "/large"
+
 // large sends a bundle of more than 4 GiB to a FAT32, verifies it there and
-// loads it from there; one whose volume FAT32 does not take is refused.
+// loads it from there; one whose volume FAT32 does not take is refused. The
+// first attempt ends beyond 4 GiB, where the stick goes.
 func (g *guest) large() (string, error) {
 	if g.options["large"] != "true" || g.fs != "vfat" {
 		return "", errNotHere
 	}
-	const source = "/large"
 	disks := g.disks[len(g.disks)-2:]
-	if err := os.MkdirAll(source, 0o755); err != nil {
+	if err := os.MkdirAll(largeSource, 0o755); err != nil {
 		return "", err
 	}
-	if err := unix.Mount(disks[0], source, "ext4", 0, ""); err != nil {
+	if err := unix.Mount(disks[0], largeSource, "ext4", 0, ""); err != nil {
 		return "", fmt.Errorf("mounting the large bundle: %w", err)
 	}
-	defer unix.Unmount(source, unix.MNT_DETACH)
-	if err := g.mount(disks[1], 0); err != nil {
+	defer unix.Unmount(largeSource, unix.MNT_DETACH)
+	n, err := sectors(disks[1])
+	if err != nil {
 		return "", err
 	}
-	refused := do("bundle", "send", source+"/wide", usb, "--quiet")
-	if refused.code == 0 || refused.said(safe) || !refused.said("(vfat)") || !refused.said("hint: ") {
-		return "", fmt.Errorf("a volume that is too large: %s", refused.short())
+	plain := target{n, "linear", disks[1] + " 0"}
+	m, err := newMapped("large", plain)
+	if err != nil {
+		return "", err
+	}
+	if err := g.mount(m.path, 0); err != nil {
+		return "", err
+	}
+	for _, step := range []struct {
+		name string
+		run  func(*mapped, target) (string, error)
+	}{
+		{"a volume that is too large", g.largeRefused},
+		{"gone beyond 4 GiB", g.largeGone},
+		{"send once more", g.largeSent},
+		{"verify", func(*mapped, target) (string, error) { return "", largeRead("verify", usb) }},
+		{"load", func(*mapped, target) (string, error) {
+			return "", largeRead("load", usb, "--to", "oci:"+largeSource+"/out")
+		}},
+	} {
+		begun := time.Now()
+		detail, err := step.run(m, plain)
+		if err != nil {
+			return detail, fmt.Errorf("%s: %w", step.name, err)
+		}
+		g.report("more than 4 GiB, "+step.name, fmt.Sprintf("%s (%s)", detail, time.Since(begun).Round(time.Second)), nil)
+	}
+	return "refused, cut, sent, verified and loaded", errors.Join(unmount(), m.remove())
+}
+
+func (g *guest) largeRefused(*mapped, target) (string, error) {
+	refused := do("bundle", "send", largeSource+"/wide", usb, "--quiet")
+	for _, said := range []string{"(vfat)", ".000.vol has ", fmt.Sprintf("at most %d\n", int64(fatFile)), "hint: ", "--media fat32"} {
+		if refused.code == 0 || !refused.said(said) {
+			return "", fmt.Errorf("want %q: %s", said, refused.text)
+		}
 	}
 	if left, _ := filepath.Glob(usb + "/*"); len(left) > 0 {
-		return "", fmt.Errorf("a volume that is too large: %q was written", left)
+		return "", fmt.Errorf("%q was written", left)
 	}
-	g.report("more than 4 GiB, a volume that is too large", refused.short(), nil)
-	begun := time.Now()
-	if o := doFor(largeMost, "bundle", "send", source+"/bundle", usb, "--quiet"); o.code != 0 || !o.said(safe) {
-		return "", fmt.Errorf("send: %s", o.short())
+	return refused.short(), nil
+}
+
+// largeGone has the stick go when the second volume, which begins at 4092 MiB,
+// has some bytes.
+func (g *guest) largeGone(m *mapped, plain target) (string, error) {
+	cmd, out, stop := command(largeMost, "bundle", "send", largeSource+"/bundle", usb, "--quiet")
+	defer stop()
+	if err := cmd.Start(); err != nil {
+		return "", err
 	}
-	detail := fmt.Sprintf("in %s", time.Since(begun).Round(time.Second))
-	if err := errors.Join(unmount(), g.mount(disks[1], unix.MS_RDONLY)); err != nil {
-		return detail, err
+	end := make(chan error, 1)
+	go func() { end <- cmd.Wait() }()
+	for done := false; !done; {
+		select {
+		case err := <-end:
+			return "", fmt.Errorf("it ended first: %s", ended(cmd, out, err).short())
+		case <-time.After(20 * time.Millisecond):
+		}
+		sizes, _ := largeSizes(usb)
+		done = len(sizes) == 2 && sizes[1] > 32<<20
+	}
+	if err := gone(m, plain); err != nil {
+		return "", err
+	}
+	o := ended(cmd, out, <-end)
+	if o.code == 0 || o.said(safe) {
+		return "", errors.New(o.short())
+	}
+	return o.short(), g.remounted(m, plain)
+}
+
+func (g *guest) largeSent(m *mapped, _ target) (string, error) {
+	if o := doFor(largeMost, "bundle", "send", largeSource+"/bundle", usb, "--quiet"); o.code != 0 || !o.said(safe) {
+		return "", errors.New(o.short())
+	}
+	if err := errors.Join(unmount(), g.mount(m.path, unix.MS_RDONLY)); err != nil {
+		return "", err
 	}
 	sizes, err := largeSizes(usb)
-	detail += fmt.Sprintf(", volumes of %d bytes", sizes)
-	if err != nil {
-		return detail, err
+	return fmt.Sprintf("volumes of %d bytes", sizes), err
+}
+
+func largeRead(args ...string) error {
+	if o := doFor(largeMost, "unbundle", append(args, "--trust", "/src/allowed_signers", "--quiet")...); o.code != 0 {
+		return errors.New(o.short())
 	}
-	g.report("more than 4 GiB, send", detail, nil)
-	for _, args := range [][]string{{"verify", usb}, {"load", usb, "--to", "oci:" + source + "/out"}} {
-		begun := time.Now()
-		if o := doFor(largeMost, "unbundle", append(args, "--trust", "/src/allowed_signers", "--quiet")...); o.code != 0 {
-			return "", fmt.Errorf("%s: %s", args[0], o.short())
-		}
-		g.report("more than 4 GiB, "+args[0], fmt.Sprintf("in %s", time.Since(begun).Round(time.Second)), nil)
-	}
-	return "sent, verified and loaded", unmount()
+	return nil
 }
 
 // largeSizes returns the sizes of a bundle's volumes, of which FAT32 takes each

@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -36,11 +38,13 @@ type host struct {
 	dir    string // temporary
 	bin    string // Airlock's commands
 	cache  string // kept between runs
+	uml    string // kernel of User-Mode Linux
 	points int
 	seed   int64
 	limit  time.Duration // of each machine
 	brief  bool
 	large  bool
+	fs     string // file systems to test
 	only   string // part of the names of the scenarios to run
 	show   bool
 
@@ -58,8 +62,11 @@ func run(ctx context.Context, args []string) (err error) {
 	flags.DurationVar(&h.limit, "limit", 25*time.Minute, "`time` after which a machine is given up")
 	flags.StringVar(&h.bin, "bin", "bin", "`folder` of bundle and unbundle")
 	flags.StringVar(&only, "machines", "uml,qemu", "`kinds` to start")
+	flags.StringVar(&h.uml, "uml", "", "`kernel` of User-Mode Linux (default ~/.cache/airlock-media/linux.uml)")
+	flags.Bool("build-uml", false, "first build that kernel from Debian's source package, if it is not there; takes three minutes on two processors")
 	flags.BoolVar(&h.brief, "brief", false, "leave out scenarios that others nearly cover")
-	flags.BoolVar(&h.large, "large", false, "in QEMU, also send a bundle of more than 4 GiB to FAT32; takes 15 GB of room here, and with emulation more than 25 minutes: see -limit")
+	flags.BoolVar(&h.large, "large", false, "in User-Mode Linux, also send a bundle of more than 4 GiB to FAT32; takes 15 GB of room here")
+	flags.StringVar(&h.fs, "fs", "vfat,exfat", "`file systems` to test")
 	flags.StringVar(&h.only, "run", "", "run scenarios with this `text` in their names only")
 	flags.BoolVar(&h.show, "v", false, "show what the machines print")
 	if err := flags.Parse(args); err != nil {
@@ -74,12 +81,16 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	h.cache = home + "/.cache/airlock-media"
+	if h.uml == "" {
+		h.uml = filepath.Join(h.cache, "linux.uml")
+	}
 	if err := h.prepare(ctx); err != nil {
 		return err
 	}
 	fmt.Printf("test-media: seed %d, %d points\n", h.seed, h.points)
 	for _, m := range machines {
-		if strings.Contains(only, m.name) {
+		m.fs = slices.DeleteFunc(m.fs, func(fs string) bool { return !strings.Contains(h.fs, fs) })
+		if strings.Contains(only, m.name) && len(m.fs) > 0 {
 			h.start(ctx, m)
 		}
 	}

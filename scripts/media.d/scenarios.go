@@ -19,6 +19,9 @@ func (g *guest) scenarios() error {
 	if o := create("/out"); o.code != 0 {
 		return errors.New("making a bundle inside: " + o.short())
 	}
+	if o := do("bundle", append([]string{"create", bigRef(), "-o", "/big"}, creating()[4:]...)...); o.code != 0 {
+		return errors.New("making a larger bundle inside: " + o.short())
+	}
 	for i, fs := range strings.Split(g.options["fs"], ",") {
 		g.fs = fs
 		image, err := os.ReadFile(g.disks[2+i])
@@ -36,6 +39,12 @@ func (g *guest) scenarios() error {
 			{"dropped writes", g.dropped, "vfat exfat"},
 			{"fake capacity", g.fake, "vfat"},
 			{"bad sectors", g.bad, "vfat"},
+			{"bad sectors, mended on the way", g.mended, ""},
+			{"gone while written to", g.goneWriting, ""},
+			{"gone while read back", g.goneReading, ""},
+			{"dropped writes from the middle on", g.droppedLater, ""},
+			{"read-only in the middle", g.locked, ""},
+			{"filled by another in the middle", g.filled, ""},
 			{"power cut in create", func() (string, error) { return g.cuts(create, false) }, ""},
 			{"power cut in create, writes reordered", func() (string, error) { return g.cuts(create, true) }, "vfat"},
 			{"power cut in send", func() (string, error) { return g.cuts(sending, false) }, "vfat"},
@@ -214,6 +223,11 @@ func (g *guest) completes(what string, run func() outcome) error {
 	for range 2 { // what the medium has lost is found by one run and written by the next
 		if o.code == 0 {
 			break
+		}
+		if o.said("fsck.vfat") {
+			if err := g.checked("/dev/dm-faulty"); err != nil {
+				return err
+			}
 		}
 		o = run()
 	}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+
+	"airlock/internal/cli"
+	"airlock/internal/manifest"
+	"airlock/internal/transfer"
+)
+
+// checkMounted refuses a folder whose medium is not mounted.
+func checkMounted(to string) error {
+	if err := transfer.Mounted(to); err != nil {
+		return cli.Hint(err, "plug the medium in and mount it, then run the same command again; or name another folder")
+	}
+	return nil
+}
+
+// checkRoom refuses a folder that cannot take a bundle, of which it has so many
+// bytes already, before anything of it is written.
+func checkRoom(to string, m *manifest.Manifest, have int64) error {
+	medium, err := transfer.MediumOf(to)
+	if err != nil {
+		return err
+	}
+	for _, v := range m.Large() {
+		if err := medium.Takes(v.Name, v.Size); err != nil {
+			return cli.Hint(err, "choose a folder on another file system")
+		}
+	}
+	if need := m.SpaceSize() + m.Parity.Size() - have; medium.Free < need {
+		return cli.Hint(fmt.Errorf("%w: %q has %s free, and the bundle takes %s", transfer.ErrFull, to, cli.Bytes(medium.Free), cli.Bytes(need)),
+			"make room there, or choose another folder")
+	}
+	return nil
+}
