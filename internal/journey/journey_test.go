@@ -232,6 +232,7 @@ func TestLook(t *testing.T) {
 		"another's manifest":       {fstest.MapFS{manifest.ManifestName: theirs[manifest.ManifestName]}, false},
 		"a torn manifest":          {fstest.MapFS{manifest.ManifestName: {Data: []byte("{")}}, true},
 		"a volume of another name": {fstest.MapFS{"shop-0.9.000.vol": {}}, false},
+		"an emptied SHA256SUMS":    {fstest.MapFS{name: mine[name], manifest.SumsName: {}}, true},
 		"parity of another":        {fstest.MapFS{"shop-0.9.p00.par": {}}, false},
 	} {
 		have, err := b.Look(c.there)

@@ -93,6 +93,9 @@ func (b *Bundle) note(have *Holding, e fs.DirEntry) error {
 // marked tells whether a text at the place says that it is this bundle's.
 func (b *Bundle) marked(have *Holding, there fs.FS) (bool, error) {
 	sums, err := manifest.ReadSums(there)
+	if err == nil && len(sums) == 0 {
+		err = manifest.ErrIncomplete // fsck empties a file whose bytes another one has too
+	}
 	switch {
 	case err == nil && !bytes.Equal(sums, b.Texts.Text()):
 		return false, other(manifest.SumsName)
