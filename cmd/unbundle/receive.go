@@ -33,9 +33,8 @@ func receiveCommand(env *cli.Env) *cobra.Command {
 		Short: "Copy a bundle from sticks, a server or a pipe into a folder, proven",
 		Long: `Copies a bundle into a folder. It must be signed by somebody you trust, and every
 block is proven before it is written. What is whole in the folder stays, what
-was cut goes on; the bundle there is complete when SHA256SUMS stands. All is read
-back past the page cache: behind the last byte on a removable medium, on a fixed
-disk while more arrives. A source is a folder, a tar file, sftp://[user@]host[:port]/folder, or - for a tar stream
+was cut goes on; the bundle there is complete when SHA256SUMS stands. A source
+is a folder, a tar file, sftp://[user@]host[:port]/folder, or - for a tar stream
 on standard input.
 
 A bundle that is spread over sticks comes from several sources at once, or stick
@@ -162,9 +161,6 @@ func (in *arrival) take(open commands.Opener, from []string) ([]string, *media.S
 	in.title, in.from = verified.Manifest().Title(), from
 	dir, err := transfer.NewDir(in.to)
 	if err != nil {
-		return nil, nil, err
-	}
-	if err := dir.ReadBackEarly(); err != nil {
 		return nil, nil, err
 	}
 	there, err := transfer.OpenDir(in.to)

@@ -47,7 +47,6 @@ const (
 	Written    Outcome = iota // not read back
 	Already                   // it was there
 	ReadCached                // read back, but perhaps from memory
-	ReadDisk                  // read back from a disk, while more was written to it
 	ReadMedium                // read back from the medium itself
 )
 
@@ -159,8 +158,6 @@ func (o Outcome) String() string {
 		return "it was there already"
 	case ReadCached:
 		return "read back, though perhaps from memory: unmount it before you remove it"
-	case ReadDisk:
-		return "read back from the disk"
 	case ReadMedium:
 		return "read back from the medium: safe to remove"
 	}

@@ -57,7 +57,9 @@ func ReadBack(ctx context.Context, at Place, want manifest.Sums, show progress.S
 			wrong = append(wrong, f.Name)
 			err = errors.Join(err, fmt.Errorf("%w: %q", ErrChanged, f.Name))
 		}
-		outcome = min(outcome, outcomeOf(f.Source))
+		if f.Source != transfer.FromMedium {
+			outcome = ReadCached
+		}
 	}
 	if err == nil {
 		return outcome, nil, nil
@@ -67,14 +69,4 @@ func ReadBack(ctx context.Context, at Place, want manifest.Sums, show progress.S
 		_ = r.Remove(manifest.SumsName)
 	}
 	return Written, wrong, err
-}
-
-func outcomeOf(s transfer.Source) Outcome {
-	switch s {
-	case transfer.FromMedium:
-		return ReadMedium
-	case transfer.FromDisk:
-		return ReadDisk
-	}
-	return ReadCached
 }

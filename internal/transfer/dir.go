@@ -15,10 +15,7 @@ import (
 // Each of them first finds that the path is still on the device that NewDir saw,
 // and otherwise returns an error wrapping ErrGone: nothing is written to the
 // empty mount point that an unplugged stick leaves behind.
-type Dir struct {
-	place place
-	early earlier
-}
+type Dir struct{ place place }
 
 // NewDir returns the folder at path. It creates it, and the folders above it
 // that are missing, and refuses a path that is something else, and a folder on
@@ -35,7 +32,7 @@ func NewDir(path string) (*Dir, error) {
 	if err := p.checkTwins(); err != nil {
 		return nil, err
 	}
-	return &Dir{place: p}, nil
+	return &Dir{p}, nil
 }
 
 // Create returns a writer of the file of that name. The bytes go straight to

@@ -16,7 +16,7 @@ func (d *Dir) identity() string { return "file://" + d.place.path }
 func (d *Dir) lanes() int { return 1 }
 func (d *Dir) small() int { return 1 }
 
-func (d *Dir) unfinished(_ context.Context, aside string, size int64) (slowFile, error) {
+func (d *Dir) unfinished(_ context.Context, aside string, _ int64) (slowFile, error) {
 	f, err := d.open(aside, unix.O_RDWR)
 	if os.IsNotExist(err) {
 		f, err = d.create(aside)
@@ -24,7 +24,7 @@ func (d *Dir) unfinished(_ context.Context, aside string, size int64) (slowFile,
 	if err != nil {
 		return nil, err
 	}
-	return &dirFile{File: f, d: d, aside: aside, early: d.readEarly(aside, size)}, nil
+	return &dirFile{File: f, d: d, aside: aside}, nil
 }
 
 func (d *Dir) existing(_ context.Context, name string) (slowFile, error) {
@@ -50,7 +50,6 @@ type dirFile struct {
 	*os.File
 	d     *Dir
 	aside string
-	early *earlyReader // reads it back; nil: nobody does
 
 	reserved int64 // see place.reserve
 }
@@ -75,14 +74,6 @@ func (f *dirFile) writeAt(b []byte, off int64) error {
 	}
 	_, err := writeAt(f.File, b, off)
 	return f.named("writing", err)
-}
-
-func (f *dirFile) durable(upTo int64) { f.early.durable(upTo) }
-
-// Close closes the file as it is.
-func (f *dirFile) Close() error {
-	f.early.close()
-	return f.File.Close()
 }
 
 func (f *dirFile) firm() bool { return true }
@@ -141,9 +132,6 @@ func (f *dirFile) commit(name string) error {
 		}
 		return syncFolder(dirfd)
 	})
-	if sum, ok := f.early.finish(); ok && err == nil {
-		f.d.early.note(name, f.File, sum)
-	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}

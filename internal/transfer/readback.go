@@ -21,20 +21,14 @@ const (
 	// FromCache: they may have come from memory. They prove nothing about the
 	// medium, which could be none (tmpfs) or could not be asked.
 	FromCache Source = iota
-	// FromDisk: like FromMedium, but more was written after some of them were
-	// read: see Dir.ReadBackEarly.
-	FromDisk
 	// FromMedium: the kernel's copy was dropped, or not used (O_DIRECT), so
 	// they came from the device. Only its own cache, if any, was in between.
 	FromMedium
 )
 
 func (s Source) String() string {
-	switch s {
-	case FromMedium:
+	if s == FromMedium {
 		return "medium"
-	case FromDisk:
-		return "disk"
 	}
 	return "cache"
 }
@@ -88,12 +82,6 @@ func (d *Dir) readBack(ctx context.Context, r *reader, sink progress.Sink, name 
 	info, err := f.Stat()
 	if err != nil {
 		return one, err
-	}
-	if early, ok := d.early.of(name, f); ok {
-		task := sink.Start(name, early.Size)
-		task.Add(early.Size)
-		task.Done()
-		return early, nil
 	}
 	one = ReadFile{Name: name, Size: info.Size()}
 	if one.Source, err = r.pastCache(f, info.Size()); err != nil {

@@ -45,9 +45,8 @@ type slowFile interface {
 	io.Closer
 	size() (int64, error)
 	truncate(size int64) error
-	pipeTo() pipeTo     // all but durable
-	durable(upTo int64) // says that all bytes below are
-	firm() bool         // sync makes durable, so that a power cut there loses nothing
+	pipeTo() pipeTo // all but durable
+	firm() bool     // sync makes durable, so that a power cut there loses nothing
 	// commit gives the file its name; it is closed then.
 	commit(name string) error
 }
@@ -193,12 +192,10 @@ func (t *trip) attempt(ctx context.Context) error {
 		return err
 	}
 	t.show(from)
-	u.durable(from)
 	to := u.pipeTo()
 	to.durable = func(upTo int64) error {
 		t.moved = true
 		t.show(upTo)
-		u.durable(upTo)
 		return t.sender.Journal.note(t.record, upTo)
 	}
 	if err := newPipe(to, from).pump(ctx, t.f.Bytes, from, t.f.Size); err != nil {

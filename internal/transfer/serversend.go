@@ -100,8 +100,8 @@ type part struct {
 	name string
 	once sync.Once
 
-	fresh bool // it was made when it was opened
-	whole bool // all of it: nothing was written since it was made so
+	fresh   bool // it was made when it was opened
+	durable bool // all of it: nothing was written since it was made so
 }
 
 func (p *part) Close() (err error) {
@@ -132,8 +132,6 @@ func (p *part) truncate(size int64) error {
 	}
 	return p.named("truncating", p.l.do(func() error { return p.f.Truncate(size) }))
 }
-
-func (p *part) durable(int64) {}
 
 func (p *part) firm() bool { return p.l.fsync }
 
@@ -238,7 +236,7 @@ func (p *part) syncer() func() error {
 
 func (p *part) commit(name string) error {
 	defer p.Close()
-	if p.l.fsync && !p.whole {
+	if p.l.fsync && !p.durable {
 		if err := p.syncAll(); err != nil {
 			return err
 		}
@@ -253,7 +251,7 @@ func (p *part) commit(name string) error {
 // syncAll makes the file durable when all that is to be written of it was answered.
 func (p *part) syncAll() error {
 	err := p.l.do(p.f.Sync)
-	p.whole = err == nil
+	p.durable = err == nil
 	return p.named("syncing", err)
 }
 

@@ -41,7 +41,7 @@ func (b *bench) sftp(ctx context.Context) error {
 // provenGet is get and, with stock tools, what unbundle receive does besides.
 func provenGet(get command, dir string) func(context.Context, *meter) error {
 	return func(ctx context.Context, m *meter) error {
-		if err := m.run(ctx, get, command{args: []string{"sync", "-f", dir}}); err != nil {
+		if err := m.run(ctx, get, command{args: []string{"sh", "-c", `exec sync "$1"/*`, "sh", dir}}); err != nil {
 			return err
 		}
 		if err := forgetFiles(dir); err != nil {
