@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -24,23 +23,17 @@ var ErrCut = errors.New("no connection to the server")
 // errFrozen is the cause when the watchdog ended a connection.
 var errFrozen = errors.New("the server gives no sign of life")
 
-// readAtOnce is how much is taken from a connection at a time.
-const readAtOnce = 256 << 10
-
 // watched is a connection that knows when it last heard from the other side.
 type watched struct {
 	net.Conn
-	in    *bufio.Reader // of it: packets of 32 KiB would take two reads each
-	heard atomic.Int64  // nanoseconds since start
+	heard atomic.Int64 // nanoseconds since start
 	start time.Time
 }
 
-func newWatched(c net.Conn) *watched {
-	return &watched{Conn: c, in: bufio.NewReaderSize(c, readAtOnce), start: time.Now()}
-}
+func newWatched(c net.Conn) *watched { return &watched{Conn: c, start: time.Now()} }
 
 func (w *watched) Read(b []byte) (int, error) {
-	n, err := w.in.Read(b)
+	n, err := w.Conn.Read(b)
 	if n > 0 {
 		w.heard.Store(int64(time.Since(w.start)))
 	}
