@@ -138,6 +138,9 @@ func (f folder) names() ([]string, error) {
 	entries, err := fs.ReadDir(f.FS, ".")
 	var names []string
 	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+			continue // on FAT, a power cut while it was given its name leaves nothing but that
+		}
 		names = append(names, e.Name())
 	}
 	return names, err

@@ -68,11 +68,30 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// TestEmptySignature: on FAT, a power cut in a signature's rename leaves an empty
+// file, which is no signature.
+func TestEmptySignature(t *testing.T) {
+	files, allowed := golden(t)
+	files["SHA256SUMS.bo.sig"] = &fstest.MapFile{}
+	v, err := manifest.Open(files, allowed, bundletest.Created)
+	if err != nil || len(v.Signed()) != 1 {
+		t.Error(v, err)
+	}
+	files["SHA256SUMS.bo.sig"].Data = []byte("x")
+	if _, err := manifest.Open(files, allowed, bundletest.Created); !errors.Is(err, manifest.ErrRejected) && !errors.Is(err, trust.ErrRejected) {
+		t.Error(err)
+	}
+	files["SHA256SUMS.ana.sig"].Data, files["SHA256SUMS.bo.sig"].Data = nil, nil
+	if _, err := manifest.Open(files, allowed, bundletest.Created); !errors.Is(err, manifest.ErrRejected) {
+		t.Error(err)
+	}
+}
+
 // TestRead takes what is consistent, whoever signed it.
 func TestRead(t *testing.T) {
 	files, _ := golden(t)
 	files["SHA256SUMS.ana.sig"].Data = []byte("junk")
-	files["SHA256SUMS.zoe.sig"] = &fstest.MapFile{}
+	files["SHA256SUMS.zoe.sig"] = &fstest.MapFile{Data: []byte("junk")}
 	u, err := manifest.Read(files)
 	if err != nil || u.Manifest.Title() != "shop 1.0" || strings.Join(u.Signatures, " ") != "ana zoe" || u.Root != manifest.DigestOf(files["SHA256SUMS"].Data) {
 		t.Errorf("%+v, %v", u, err)
