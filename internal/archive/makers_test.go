@@ -132,7 +132,7 @@ func signatureVectors() []maker {
 		{"signature_text_before", "signature", sig, "text before the armour", ana(func(s string) string { return "x\n" + s })},
 		{"signature_text_after", "signature", sig, "text behind the armour", ana(func(s string) string { return s + "x\n" })},
 		{"signature_twice", "signature", sig, "two armoured blocks", ana(func(s string) string { return s + s })},
-		{"signature_empty", "signature", "nobody has signed it", "a signature file of no bytes", ana(func(string) string { return "" })},
+		{"signature_empty", "signature", sig, "a signature file of no bytes", ana(func(string) string { return "" })},
 		{"signature_large", "signature", sig, "a signature file of 16 KiB and a byte", ana(func(string) string { return string(make([]byte, 16<<10+1)) })},
 		{"signature_33_files", "signature", "33 signature files", "more than 32 signature files", after(func(f map[string][]byte) {
 			for i := range 32 {

@@ -126,7 +126,7 @@ func readHurt(fsys fs.FS) ([]byte, error) {
 // place is where small files are read.
 type place interface {
 	read(name string, limit int64) ([]byte, error)
-	names() ([]string, error)
+	names() (names, empty []string, err error) // empty are those of no bytes
 }
 
 // folder is a bundle's files as they are.
@@ -134,16 +134,16 @@ type folder struct{ fs.FS }
 
 func (f folder) read(name string, limit int64) ([]byte, error) { return ReadFile(f.FS, name, limit) }
 
-func (f folder) names() ([]string, error) {
+func (f folder) names() (names, empty []string, err error) {
 	entries, err := fs.ReadDir(f.FS, ".")
-	var names []string
 	for _, e := range entries {
 		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
-			continue // on FAT, a power cut while it was given its name leaves nothing but that
+			empty = append(empty, e.Name())
+		} else {
+			names = append(names, e.Name())
 		}
-		names = append(names, e.Name())
 	}
-	return names, err
+	return names, empty, err
 }
 
 func (c copied) read(name string, limit int64) ([]byte, error) {
@@ -154,7 +154,9 @@ func (c copied) read(name string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-func (c copied) names() ([]string, error) { return slices.Collect(maps.Keys(c)), nil }
+func (c copied) names() (names, empty []string, err error) {
+	return slices.Collect(maps.Keys(c)), nil, nil
+}
 
 // Text returns a small file of the bundle, proven: SHA256SUMS, a signature
 // that stands over it, or a listed file that is neither volume nor parity.

@@ -49,7 +49,7 @@ func Read(fsys fs.FS) (*Unverified, error) {
 		return nil, err
 	}
 	u := &Unverified{text: text, Root: DigestOf(text)}
-	if u.Signatures, err = signatures(folder{fsys}); err != nil {
+	if u.Signatures, _, err = signatures(folder{fsys}); err != nil {
 		return nil, err
 	}
 	if u.sums, err = ParseSums(text); err != nil {
@@ -169,7 +169,7 @@ func (v *Verified) take(name string, data []byte, place int) {
 
 // signatures judges every signature file.
 func (o *opening) signatures(v *Verified, text []byte) error {
-	principals, err := signatures(o.places...)
+	principals, empty, err := signatures(o.places...)
 	if err != nil {
 		return err
 	}
@@ -184,6 +184,9 @@ func (o *opening) signatures(v *Verified, text []byte) error {
 		if signed.Untrusted != nil {
 			doubts = append(doubts, fmt.Errorf("%s: %w", signed.File, signed.Untrusted))
 		}
+	}
+	if len(principals) == 0 && len(empty) > 0 {
+		return fmt.Errorf("%w: nobody has signed it: %s is empty", ErrRejected, strings.Join(empty, ", "))
 	}
 	if len(principals) == 0 {
 		return fmt.Errorf("%w: nobody has signed it: no %s*%s", ErrRejected, signaturesFrom, signaturesTo)
@@ -304,26 +307,32 @@ func (v *Verified) File(name string) []byte {
 	return v.texts[name]
 }
 
-// signatures returns the principals of the signature files, sorted.
-func signatures(places ...place) ([]string, error) {
-	var principals []string
+// signatures returns the principals of the signature files, sorted, and the files
+// that are empty: on FAT, a power cut while one is given its name leaves it so,
+// and it is none.
+func signatures(places ...place) (principals, empty []string, err error) {
 	for _, p := range places {
-		names, err := p.names()
+		names, none, err := p.names()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, name := range names {
 			if principal, ok := SignaturePrincipal(name); ok {
 				principals = append(principals, principal)
 			}
 		}
+		for _, name := range none {
+			if _, ok := SignaturePrincipal(name); ok {
+				empty = append(empty, name)
+			}
+		}
 	}
 	slices.Sort(principals)
 	principals = slices.Compact(principals)
 	if len(principals) > MaxSignatures {
-		return nil, fmt.Errorf("%w: %d signature files, at most %d are allowed", ErrRejected, len(principals), MaxSignatures)
+		return nil, nil, fmt.Errorf("%w: %d signature files, at most %d are allowed", ErrRejected, len(principals), MaxSignatures)
 	}
-	return principals, nil
+	return principals, empty, nil
 }
 
 // ReadFile reads a whole file of at most limit bytes.
