@@ -182,16 +182,16 @@ func (r *repairing) mend(ctx context.Context, space *volume.Reader, from string,
 	return done, dir, err
 }
 
-// ask writes a request for what is lost.
+// ask writes a request for what is lost, as much of it as parity cannot do without.
 func (r *repairing) ask(cmd *cobra.Command, space *volume.Reader, damage *volume.Damage, from string, err error) error {
-	if r.request == "" || len(damage.Lost) == 0 {
+	if r.request == "" || len(damage.Asked) == 0 {
 		return commands.AsRepairable(err, from)
 	}
 	dir, dirErr := transfer.NewDir(filepath.Dir(r.request))
 	if dirErr != nil {
 		return dirErr
 	}
-	q := volume.Request{Root: space.Verified().Root(), Blocks: damage.Lost}
+	q := volume.Request{Root: space.Verified().Root(), Blocks: damage.Asked}
 	text := q.Marshal()
 	if len(text) > volume.MaxRequest {
 		return cli.Hint(err, "so much is lost that copying the bundle again is shorter than asking for it")
@@ -199,7 +199,11 @@ func (r *repairing) ask(cmd *cobra.Command, space *volume.Reader, damage *volume
 	if err := dir.Put(filepath.Base(r.request), text); err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "wrote a request for %s to %s\n", cli.Count(len(q.Blocks), "block"), r.request)
+	others := ""
+	if n := len(damage.Lost) - len(q.Blocks); n > 0 {
+		others = fmt.Sprintf("; with that, parity makes %s again", cli.Count(n, "other lost block"))
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "wrote a request for %s to %s%s\n", cli.Count(len(q.Blocks), "block"), r.request, others)
 	return cli.Hint(err, "carry %[1]s to where the bundle is whole (bundle send BUNDLE lost.answer --answer %[1]s), and what that gives back here (unbundle repair %[2]s --answer lost.answer)", r.request, from)
 }
 

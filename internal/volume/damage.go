@@ -3,6 +3,7 @@ package volume
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"airlock/internal/manifest"
 )
@@ -15,6 +16,7 @@ const maxDamage = 100
 type Damage struct {
 	Bad    []int64  // numbers of all bad blocks, ascending
 	Lost   []int64  // those of volumes that parity and what was supplied cannot bring back
+	Asked  []int64  // those of the lost ones with which parity brings back the others
 	Files  []string // files that are not there as regular files
 	Cut    []string // files of another size
 	Texts  []string // small files that are damaged or missing; copy.tar has them, or is meant
@@ -110,7 +112,9 @@ func count(blocks int) string {
 	return fmt.Sprintf("%d blocks are", blocks)
 }
 
-// assess finds out which of the bad blocks are lost.
+// assess finds out which of the bad blocks are lost, and how few of them have to
+// come from elsewhere: of each stripe as many as its parity falls short, those
+// in front, so that a burst is asked for in one run.
 func (r *Reader) assess(d *Damage) {
 	data, scratch := BlocksPer(r.size), make([]byte, manifest.BlockSize)
 	for _, bad := range r.byStripe(d.Bad) {
@@ -125,10 +129,12 @@ func (r *Reader) assess(d *Damage) {
 				lost = append(lost, number)
 			}
 		}
-		if r.mender.parity == nil || missing > int(r.mender.parity.Blocks) {
-			d.Lost = append(d.Lost, lost...)
+		if short := missing - r.mender.bears(); short > 0 {
+			d.Lost, d.Asked = append(d.Lost, lost...), append(d.Asked, lost[:short]...)
 		}
 	}
+	slices.Sort(d.Lost)
+	slices.Sort(d.Asked)
 }
 
 // texts adds what is wrong with the small files.

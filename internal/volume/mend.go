@@ -34,6 +34,14 @@ func (m *mender) init(from *manifest.Manifest) (err error) {
 	return err
 }
 
+// bears returns how many blocks of a stripe may be lost.
+func (m *mender) bears() int {
+	if m.parity == nil {
+		return 0
+	}
+	return int(m.parity.Blocks)
+}
+
 // Supply names another place where blocks may be found: block fills data with
 // what it has for a block of that number, or returns false. What it gives is
 // proven like everything else. It is called before anything is read.

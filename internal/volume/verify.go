@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"airlock/internal/manifest"
 	"airlock/internal/progress"
@@ -48,7 +47,6 @@ func (r *Reader) Survey(ctx context.Context, show progress.Sink, good func(b Blo
 		}
 	}
 	r.assess(d)
-	slices.Sort(d.Lost)
 	return d, nil
 }
 
