@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +23,7 @@ import (
 
 // receiving is the flags of receive.
 type receiving struct {
+	lost    bool
 	trusted commands.Trust
 	sftp    commands.SFTP
 	output  commands.Output
@@ -39,13 +42,15 @@ on standard input.
 
 A bundle that is spread over sticks comes from several sources at once, or stick
 by stick in any order: the next one is asked for, or named in another run, and
-what has arrived stays.
+what has arrived stays. Where a stick is lost, and the bundle has parity enough,
+what was on it is made again: type "lost" when it is asked for, or say --lost.
 
 A stream that ends early is incomplete: what came of it is kept, and the same
 stream sent again completes it. What came damaged is made again from parity.`,
 		Example: `  unbundle receive sftp://courier@far.example/releases/shop-1.4.0 /srv/bundles/shop-1.4.0
   unbundle receive /media/usb1 /media/usb2 /srv/bundles/shop-1.4.0
   unbundle receive /media/usb /srv/bundles/shop-1.4.0
+  unbundle receive --lost /media/usb /srv/bundles/shop-1.4.0
   unbundle receive - /srv/bundles/shop-1.4.0 < /dev/diode`,
 		Args: cli.Args("SOURCE", "DIR…"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -53,6 +58,7 @@ stream sent again completes it. What came damaged is made again from parity.`,
 			return r.run(cmd, env, args[:last], args[last])
 		},
 	}
+	cmd.Flags().BoolVar(&r.lost, "lost", false, "no further stick will come: make what is missing again from parity")
 	r.trusted.Add(cmd)
 	r.sftp.Add(cmd)
 	r.output.Add(cmd)
@@ -67,50 +73,52 @@ func (r *receiving) run(cmd *cobra.Command, env *cli.Env, from []string, to stri
 		return err
 	}
 	if len(from) == 1 && from[0] == "-" {
+		if r.lost {
+			return cli.Usagef("--lost is for sticks: of a stream, what is missing is made again by itself")
+		}
 		return r.stream(cmd, env, to)
 	}
 	in := &arrival{receiving: r, cmd: cmd, env: env, to: to, state: filepath.Join(to, ".journal")}
 	open := r.sftp.Opener(cmd, env, filepath.Dir(filepath.Clean(to)))
-	asker := commands.NewAsker(env)
-	missing, stick, err := in.take(open, from)
+	left, err := in.take(open, from)
 	if err != nil {
 		return err
 	}
-	for len(missing) > 0 {
-		place := from[len(from)-1]
-		path, err := asker.Ask(cmd.Context(), fmt.Sprintf("%s still missing. Put in the stick and mount it (at %s; elsewhere, type the folder; Enter goes on at once): ",
-			commands.Names(missing), place), transfer.NewWatch(place).Mounted)
+	asker, place := commands.NewAsker(env), from[len(from)-1]
+	for left != nil {
+		answer, err := asker.Ask(cmd.Context(), left.question(place), transfer.NewWatch(place).Mounted)
 		if errors.Is(err, commands.ErrNoTerminal) {
-			return errors.Join(r.incomplete(cmd, received{in.title, to, "incomplete", missing}), cli.Hint(fmt.Errorf("%w: %s of %s still to come, from another of %s", manifest.ErrIncomplete,
-				cli.Count(len(missing), "volume"), in.title, cli.Count(stick.Count, "stick")),
-				"put in the next stick, in any order, and run: unbundle receive STICK %s; if it is lost, parity may make it again: unbundle repair STICK… -o DIR", cli.Quote(to)))
+			return in.later(left, place)
 		}
 		if err != nil {
 			return err
 		}
-		if path == "" {
-			path = place
+		next, at := (*remainder)(nil), cmp.Or(answer, place)
+		if answer == lostAnswer {
+			err, at = in.without(left, left.there), place
+		} else {
+			next, err = in.take(open, []string{at})
 		}
-		// What is wrong with one stick is said, and another one can be put in.
-		left, of, err := in.take(open, []string{path})
 		if err != nil && cmd.Context().Err() != nil {
 			return err
 		}
-		if err != nil {
-			fmt.Fprintf(env.Stderr, "%s: %s: %s\n", cmd.Root().Name(), cli.Printable(path), cli.Printable(err.Error()))
+		if err != nil { // is said, and another stick can be put in
+			fmt.Fprintf(env.Stderr, "%s: %s: %s\n", cmd.Root().Name(), cli.Printable(at), cli.Printable(err.Error()))
 			continue
 		}
-		from, missing, stick = []string{path}, left, of
+		left, place = next, at
 	}
 	return nil
 }
 
 // received is receive's result for programs.
 type received struct {
-	Release string   `json:"release"`
-	Folder  string   `json:"folder"`
-	Outcome string   `json:"outcome"`
-	Missing []string `json:"missing,omitempty"` // volumes that no source has had yet
+	Release   string            `json:"release"`
+	Folder    string            `json:"folder"`
+	Outcome   string            `json:"outcome"`
+	MadeAgain *commands.Repairs `json:"madeAgain,omitempty"`
+	Missing   []string          `json:"missing,omitempty"`  // volumes that no source has had yet
+	Makeable  bool              `json:"makeable,omitempty"` // parity can make all of them again: --lost
 }
 
 // tell prints the result.
@@ -122,14 +130,6 @@ func (r *receiving) tell(cmd *cobra.Command, result received) error {
 	return err
 }
 
-// incomplete prints what is missing for programs; people are told by the error.
-func (r *receiving) incomplete(cmd *cobra.Command, result received) error {
-	if !r.output.JSON {
-		return nil
-	}
-	return commands.PrintJSON(cmd, result)
-}
-
 // arrival is a bundle on its way into a folder.
 type arrival struct {
 	*receiving
@@ -137,100 +137,92 @@ type arrival struct {
 	env   *cli.Env
 	to    string
 	state string // folder of the journal of an unfinished copy
-	title string
 	from  []string
+	made  commands.Repairs // so far
 }
 
-// take takes in what the sources have. It returns the volumes that are still
-// missing, and what is known of the sticks that they are on; none are when
-// the bundle is complete.
-func (in *arrival) take(open commands.Opener, from []string) ([]string, *media.Stick, error) {
+// take takes in what the sources have. It returns what remains to come: nil
+// when the bundle is complete.
+func (in *arrival) take(open commands.Opener, from []string) (*remainder, error) {
 	allowed, err := in.trusted.Read()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	set, err := commands.OpenSet(open, from)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer set.Close()
 	verified, err := manifest.Open(set, allowed, in.env.Now())
 	if err != nil {
-		return nil, nil, commands.AsIncomplete(err, from[0])
+		return nil, commands.AsIncomplete(err, from[0])
 	}
-	in.title, in.from = verified.Manifest().Title(), from
-	dir, err := transfer.NewDir(in.to)
-	if err != nil {
-		return nil, nil, err
+	in.from = from
+	left := &remainder{verified: verified}
+	if left.dir, err = transfer.NewDir(in.to); err != nil {
+		return nil, err
 	}
-	there, err := transfer.OpenDir(in.to)
-	if err != nil {
-		return nil, nil, err
+	if left.there, err = transfer.OpenDir(in.to); err != nil {
+		return nil, err
 	}
 	b := &journey.Bundle{Texts: verified.Unproven(), Files: set}
-	have, err := b.Look(there)
+	have, err := b.Look(left.there)
 	if errors.Is(err, journey.ErrOther) {
-		return nil, nil, cli.Hint(fmt.Errorf("%q: %w", in.to, err), "this is %s; receive it into another folder", in.title)
+		return nil, cli.Hint(fmt.Errorf("%q: %w", in.to, err), "this is %s; receive it into another folder", left.title())
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if err := in.checkRoom(verified.Manifest(), have); err != nil {
-		return nil, nil, err
+	if err := checkRoom(in.to, verified.Manifest(), have.Bytes()); err != nil {
+		return nil, err
 	}
 	// What earlier sticks have brought is read where it is.
-	b.Files = set.With(there)
-	missing, stick, err := in.missing(set, b)
-	if err != nil {
-		return nil, nil, err
+	b.Files = set.With(left.there)
+	if _, left.missing, err = media.Present(b.Files, b.Texts.Manifest.Large()); err != nil {
+		return nil, err
 	}
-	if len(missing) > 0 && stick != nil {
-		return missing, stick, in.part(b, dir, there, missing)
+	if _, left.stick, err = set.Missing(); err != nil {
+		return nil, err
 	}
-	return nil, nil, in.whole(verified, b, dir, there)
-}
-
-// missing returns which volumes neither the sources nor the folder have.
-func (in *arrival) missing(set *commands.Set, b *journey.Bundle) ([]string, *media.Stick, error) {
-	_, missing, err := media.Present(b.Files, b.Texts.Manifest.Large())
-	if err != nil {
-		return nil, nil, err
+	if len(left.missing) == 0 || left.stick == nil {
+		return nil, in.whole(left, b.Files)
 	}
-	_, stick, err := set.Missing()
-	return missing, stick, err
-}
-
-func (in *arrival) checkRoom(m *manifest.Manifest, have *journey.Holding) error {
-	return checkRoom(in.to, m, have.Bytes())
+	if in.lost {
+		return nil, in.final(left, set)
+	}
+	if err := in.part(left, b); err != nil {
+		return nil, left.explain(err)
+	}
+	return left, left.judge()
 }
 
 // part copies the volumes that the sources have, but not the missing ones.
-func (in *arrival) part(b *journey.Bundle, dir *transfer.Dir, there *transfer.Folder, missing []string) error {
+func (in *arrival) part(left *remainder, b *journey.Bundle) error {
 	var names []string
 	for _, v := range b.Texts.Manifest.Large() {
-		if !slices.Contains(missing, v.Name) {
+		if !slices.Contains(left.missing, v.Name) {
 			names = append(names, v.Name)
 		}
 	}
 	return in.copying(func(ctx context.Context, sender transfer.Sender) error {
-		return b.SendPart(ctx, dir, there, sender, names)
+		return b.SendPart(ctx, left.dir, left.there, sender, names)
 	})
 }
 
-// whole copies what is left of a bundle of which nothing is missing, and reads
-// it back.
-func (in *arrival) whole(verified *manifest.Verified, b *journey.Bundle, dir *transfer.Dir, there *transfer.Folder) error {
-	space, err := volume.NewReader(verified, b.Files)
+// whole copies what is left of a bundle of which nothing is missing, or can be
+// made again, and reads it back.
+func (in *arrival) whole(left *remainder, files fs.FS) error {
+	space, err := volume.NewReader(left.verified, files)
 	if err != nil {
 		return err
 	}
 	defer space.Close()
-	b.Files, b.Proven = space.Files(b.Files), true
+	b := &journey.Bundle{Texts: left.verified.Unproven(), Files: space.Files(files), Proven: true}
 	var outcome journey.Outcome
 	err = in.copying(func(ctx context.Context, sender transfer.Sender) error {
-		outcome, err = b.Send(ctx, dir, there, sender)
+		outcome, err = b.Send(ctx, left.dir, left.there, sender)
 		if err == nil && outcome != journey.Already {
-			outcome, err = b.ReadBack(ctx, dir, sender)
+			outcome, err = b.ReadBack(ctx, left.dir, sender)
 		}
 		return err
 	})
@@ -240,8 +232,13 @@ func (in *arrival) whole(verified *manifest.Verified, b *journey.Bundle, dir *tr
 	if err := os.RemoveAll(in.state); err != nil {
 		return err
 	}
-	commands.NoteRepairs(in.env, space, in.from...)
-	return in.tell(in.cmd, received{Release: in.title, Folder: in.to, Outcome: outcome.String()})
+	in.made.Add(space)
+	if len(left.missing) == 0 || left.stick == nil {
+		in.made.Note(in.env, in.from...)
+	} else {
+		in.noteLost()
+	}
+	return in.tell(in.cmd, received{Release: left.title(), Folder: in.to, Outcome: outcome.String(), MadeAgain: in.made.Result()})
 }
 
 // copying runs a step with a sender that shows how it gets on.

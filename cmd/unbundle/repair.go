@@ -26,6 +26,7 @@ type repairing struct {
 	to      string
 	request string
 	answer  string
+	look    bool // for a request: there is nothing that could be mended in its place
 	trusted commands.Trust
 	sftp    commands.SFTP
 	output  commands.Output
@@ -44,10 +45,12 @@ or sftp://[user@]host[:port]/folder.
 
 Where more is lost than parity can mend, --request writes a small text to carry
 to where the bundle was made; bundle send --answer gives a file with just these
-blocks for it, and --answer takes that.`,
+blocks for it, and --answer takes that. Of several sticks, --request without -o
+looks at all and writes nothing else.`,
 		Example: `  unbundle repair /media/usb
   unbundle repair /media/usb -o /srv/bundles/shop-1.4.0
   unbundle repair /media/usb --request lost.txt
+  unbundle repair /media/usb1 /media/usb2 --request lost.txt
   unbundle repair /media/usb --answer lost.answer`,
 		Args: cli.Args("BUNDLE…"),
 		RunE: func(cmd *cobra.Command, args []string) error { return r.run(cmd, env, args) },
@@ -63,10 +66,8 @@ blocks for it, and --answer takes that.`,
 }
 
 func (r *repairing) run(cmd *cobra.Command, env *cli.Env, from []string) error {
-	if r.to == "" {
-		if info, err := os.Stat(from[0]); len(from) > 1 || commands.IsURL(from[0]) || (err == nil && !info.IsDir()) {
-			return cli.Usagef("only one folder can be mended in its place; -o DIR makes a whole bundle of anything")
-		}
+	if r.to == "" && r.request == "" && !commands.Mendable(from) {
+		return cli.Usagef("only one folder can be mended in its place; -o DIR makes a whole bundle of anything")
 	}
 	if err := r.sftp.Needed(cmd, from...); err != nil {
 		return err
@@ -80,10 +81,13 @@ func (r *repairing) run(cmd *cobra.Command, env *cli.Env, from []string) error {
 		return err
 	}
 	defer files.Close()
-	if missing, stick, err := files.Missing(); err == nil && r.to == "" && stick != nil && len(missing) > 0 {
+	missing, stick, err := files.Missing()
+	spread := err == nil && stick != nil && len(missing) > 0
+	if spread && r.to == "" && r.request == "" {
 		return cli.Hint(fmt.Errorf("%w: this is %s, and %s of the bundle on others", manifest.ErrIncomplete, stick, cli.Count(len(missing), "file")),
 			"name all sticks that there are, and a folder for a whole bundle: unbundle repair STICK… -o DIR")
 	}
+	r.look = r.to == "" && (spread || !commands.Mendable(from))
 	verified, err := manifest.Open(files, allowed, env.Now())
 	if err != nil {
 		return commands.AsIncomplete(err, from[0])
@@ -101,10 +105,10 @@ func (r *repairing) run(cmd *cobra.Command, env *cli.Env, from []string) error {
 	show, stop := cli.Progress(env.Stderr, r.output.Quiet)
 	stop = sync.OnceFunc(stop)
 	defer stop()
-	done, err := r.repair(cmd.Context(), space, from[0], show)
+	done, err := r.repair(cmd.Context(), space, from, show)
 	stop()
 	if damage := (*volume.Damage)(nil); errors.As(err, &damage) {
-		return r.ask(cmd, space, damage, from[0], err)
+		return r.ask(cmd, space, damage, from, err)
 	}
 	if err != nil {
 		return err
@@ -140,8 +144,16 @@ type repaired struct {
 	Outcome string   `json:"outcome"`
 }
 
-func (r *repairing) repair(ctx context.Context, space *volume.Reader, from string, show progress.Sink) (*repaired, error) {
-	done, to, err := r.mend(ctx, space, from, show)
+// repair mends, or makes a whole bundle, or only looks and returns the damage.
+func (r *repairing) repair(ctx context.Context, space *volume.Reader, from []string, show progress.Sink) (*repaired, error) {
+	if r.look {
+		d, err := space.Survey(ctx, show, func(volume.Block, []byte) error { return nil })
+		if err == nil && d.Any() {
+			err = d
+		}
+		return &repaired{Outcome: "all is there"}, err
+	}
+	done, to, err := r.mend(ctx, space, from[0], show)
 	if err != nil {
 		return nil, err
 	}
@@ -183,9 +195,9 @@ func (r *repairing) mend(ctx context.Context, space *volume.Reader, from string,
 }
 
 // ask writes a request for what is lost, as much of it as parity cannot do without.
-func (r *repairing) ask(cmd *cobra.Command, space *volume.Reader, damage *volume.Damage, from string, err error) error {
+func (r *repairing) ask(cmd *cobra.Command, space *volume.Reader, damage *volume.Damage, from []string, err error) error {
 	if r.request == "" || len(damage.Asked) == 0 {
-		return commands.AsRepairable(err, from)
+		return commands.AsRepairable(err, from...)
 	}
 	dir, dirErr := transfer.NewDir(filepath.Dir(r.request))
 	if dirErr != nil {
@@ -204,7 +216,13 @@ func (r *repairing) ask(cmd *cobra.Command, space *volume.Reader, damage *volume
 		others = fmt.Sprintf("; with that, parity makes %s again", cli.Count(n, "other lost block"))
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "wrote a request for %s to %s%s\n", cli.Count(len(q.Blocks), "block"), r.request, others)
-	return cli.Hint(err, "carry %[1]s to where the bundle is whole (bundle send BUNDLE lost.answer --answer %[1]s), and what that gives back here (unbundle repair %[2]s --answer lost.answer)", r.request, from)
+	again := "unbundle repair " + commands.Quoted(from)
+	if r.look {
+		again += " -o DIR"
+	} else if r.to != "" {
+		again += " -o " + cli.Quote(r.to)
+	}
+	return cli.Hint(err, "carry %[1]s to where the bundle is whole (bundle send BUNDLE lost.answer --answer %[1]s), and what that gives back here (%[2]s --answer lost.answer)", cli.Quote(r.request), again)
 }
 
 func (r *repairing) tell(cmd *cobra.Command, title string, done *repaired) error {

@@ -139,7 +139,7 @@ func (s *Set) Explain(err error, command string) error {
 	missing, stick, merr := s.Missing()
 	if merr != nil || len(missing) == 0 || stick == nil {
 		if command == "load" {
-			err = cli.Hint(cli.Hint(err, "%s", cli.RejectedHint), "to see all that is damaged, and whether it can be made good: unbundle verify %s", quoted(s.paths))
+			err = cli.Hint(cli.Hint(err, "%s", cli.RejectedHint), "to see all that is damaged, and whether it can be made good: unbundle verify %s", Quoted(s.paths))
 		}
 		return err
 	}
@@ -147,7 +147,8 @@ func (s *Set) Explain(err error, command string) error {
 		"mount the sticks side by side and name all of them: unbundle %s STICK…; or copy them into a folder one after the other: unbundle receive STICK DIR", command)
 }
 
-func quoted(paths []string) string {
+// Quoted returns paths as words of a POSIX shell.
+func Quoted(paths []string) string {
 	words := make([]string, len(paths))
 	for i, path := range paths {
 		words[i] = cli.Quote(path)
@@ -163,4 +164,9 @@ func (closeless) Close() error { return nil }
 // With returns the set with the files of one more place behind it.
 func (s *Set) With(files fs.FS) fs.FS {
 	return media.Join(append(slices.Clone(s.places), closeless{files})...)
+}
+
+// After returns the set with the files of one more place in front of it.
+func (s *Set) After(files fs.FS) fs.FS {
+	return media.Join(append([]media.FS{closeless{files}}, s.places...)...)
 }

@@ -73,7 +73,7 @@ func (v *verifying) run(cmd *cobra.Command, env *cli.Env, paths []string) error 
 	defer stop()
 	blobs, err := archive.OpenOn(files, bases.Files(), allowed, env.Now())
 	if err != nil {
-		return files.Explain(survey(cmd, env, files, allowed, paths[0], show, err), "verify")
+		return files.Explain(survey(cmd, env, files, allowed, paths, show, err), "verify")
 	}
 	defer blobs.Close()
 	alone := blobs.Complete()
@@ -84,7 +84,7 @@ func (v *verifying) run(cmd *cobra.Command, env *cli.Env, paths []string) error 
 	}
 	stop()
 	if err != nil {
-		return files.Explain(AsRepairable(err, paths[0]), "verify")
+		return files.Explain(AsRepairable(err, paths...), "verify")
 	}
 	if alone == nil {
 		if _, err := load.NewRelease(cmd.Context(), blobs); err != nil {

@@ -46,6 +46,27 @@ func (d *Damage) add(err error) {
 	d.more = true
 }
 
+// addFile lists what is wrong with a file as a whole.
+func (d *Damage) addFile(s *section) {
+	d.run = 0
+	if s.wrong != nil {
+		d.add(s.wrong)
+	}
+	if s.file == nil {
+		d.Files = append(d.Files, s.name)
+		d.addFrom(s, 0)
+	} else if errors.Is(s.wrong, ErrDamaged) {
+		d.Cut = append(d.Cut, s.name)
+	}
+}
+
+// addFrom adds a file's blocks from one on.
+func (d *Damage) addFrom(s *section, index int64) {
+	for ; index < BlocksPer(s.size); index++ {
+		d.Bad = append(d.Bad, s.first+index)
+	}
+}
+
 // addBlock lists a bad block. In a bundle with parity, a run of them is listed
 // once: bursts are long.
 func (d *Damage) addBlock(b Block, err error) {
@@ -110,6 +131,21 @@ func count(blocks int) string {
 		return "1 block is"
 	}
 	return fmt.Sprintf("%d blocks are", blocks)
+}
+
+// Glance returns the damage that shows without reading a block: files that are
+// missing, or cut. A Survey finds that, and perhaps more.
+func (r *Reader) Glance() *Damage {
+	d := &Damage{parity: r.mender.parity != nil}
+	for i := range r.files {
+		s := &r.files[i]
+		d.addFile(s)
+		if s.file != nil && s.have < s.size {
+			d.addFrom(s, s.have/manifest.BlockSize)
+		}
+	}
+	r.assess(d)
+	return d
 }
 
 // assess finds out which of the bad blocks are lost, and how few of them have to

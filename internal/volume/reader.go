@@ -46,6 +46,7 @@ type section struct {
 	what  string // "volume" or "parity file"
 	start int64  // offset in the space and what follows it
 	size  int64
+	have  int64 // bytes of it that are there
 	first int64 // number of its first block
 }
 
@@ -116,7 +117,7 @@ func (s *section) open(fsys fs.FS) error {
 		return err
 	}
 	if file, ok := f.(io.ReaderAt); ok && info.Mode().IsRegular() {
-		s.file = file
+		s.file, s.have = file, min(info.Size(), s.size)
 	}
 	if !info.Mode().IsRegular() || info.Size() != s.size {
 		return fmt.Errorf("%w: %s %s has %d bytes, want %d", ErrDamaged, s.what, s.name, info.Size(), s.size)

@@ -76,19 +76,9 @@ const (
 )
 
 func (v *surveyor) run(ctx context.Context) error {
-	v.damage.run = 0
-	if v.s.wrong != nil {
-		v.damage.add(v.s.wrong)
-	}
+	v.damage.addFile(v.s)
 	if v.s.file == nil {
-		v.damage.Files = append(v.damage.Files, v.s.name)
-		for index := range BlocksPer(v.s.size) {
-			v.damage.Bad = append(v.damage.Bad, v.s.first+index)
-		}
 		return ctx.Err()
-	}
-	if errors.Is(v.s.wrong, ErrDamaged) {
-		v.damage.Cut = append(v.damage.Cut, v.s.name)
 	}
 	if err := v.blocks(ctx); err != nil {
 		return err
