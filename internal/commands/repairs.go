@@ -34,10 +34,7 @@ func AsRepairable(err error, path string) error {
 
 // repairOf returns the command that mends a bundle: a single folder in its place.
 func repairOf(paths ...string) string {
-	command := "unbundle repair"
-	for _, path := range paths {
-		command += " " + cli.Quote(path)
-	}
+	command := "unbundle repair " + quoted(paths)
 	if info, err := os.Stat(paths[0]); err != nil || !info.IsDir() || len(paths) > 1 {
 		command += " -o DIR"
 	}

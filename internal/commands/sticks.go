@@ -147,6 +147,7 @@ func (s *Set) Explain(err error, command string) error {
 		"mount the sticks side by side and name all of them: unbundle %s STICK…; or copy them into a folder one after the other: unbundle receive STICK DIR", command)
 }
 
+// quoted returns paths as words of a shell.
 func quoted(paths []string) string {
 	words := make([]string, len(paths))
 	for i, path := range paths {
