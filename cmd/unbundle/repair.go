@@ -13,6 +13,7 @@ import (
 
 	"airlock/internal/cli"
 	"airlock/internal/commands"
+	"airlock/internal/inspect"
 	"airlock/internal/journey"
 	"airlock/internal/manifest"
 	"airlock/internal/progress"
@@ -80,13 +81,14 @@ func (r *repairing) run(cmd *cobra.Command, env *cli.Env, from []string) error {
 		return err
 	}
 	defer files.Close()
-	if missing, stick, err := files.Missing(); err == nil && r.to == "" && stick != nil && len(missing) > 0 {
-		return cli.Hint(fmt.Errorf("%w: this is %s, and %s of the bundle on others", manifest.ErrIncomplete, stick, cli.Count(len(missing), "file")),
-			"name all sticks that there are, and a folder for a whole bundle: unbundle repair STICK… -o DIR")
-	}
 	verified, err := manifest.Open(files, allowed, env.Now())
 	if err != nil {
 		return commands.AsIncomplete(err, from[0])
+	}
+	if missing, stick, err := files.Missing(); err == nil && r.to == "" && stick != nil && len(missing) > 0 {
+		return errors.Join(r.failed(cmd, repaired{Outcome: "incomplete", Missing: missing}),
+			cli.Hint(fmt.Errorf("%w: this is %s, and %s of the bundle on others", manifest.ErrIncomplete, stick, cli.Count(len(missing), "file")),
+				"name all sticks that there are, and a folder for a whole bundle: unbundle repair STICK… -o DIR"))
 	}
 	space, err := volume.NewHurtReader(verified, files)
 	if err != nil {
@@ -138,6 +140,10 @@ type repaired struct {
 	Files   []string `json:"files"`
 	Texts   []string `json:"texts,omitempty"`
 	Outcome string   `json:"outcome"`
+
+	Missing []string        `json:"missing,omitempty"` // on other sticks: the outcome is "incomplete"
+	Damage  *inspect.Damage `json:"damage,omitempty"`  // what cannot be mended, and what can: nothing was
+	Request string          `json:"request,omitempty"` // the file that asks for what is lost
 }
 
 func (r *repairing) repair(ctx context.Context, space *volume.Reader, from string, show progress.Sink) (*repaired, error) {
@@ -184,8 +190,9 @@ func (r *repairing) mend(ctx context.Context, space *volume.Reader, from string,
 
 // ask writes a request for what is lost.
 func (r *repairing) ask(cmd *cobra.Command, space *volume.Reader, damage *volume.Damage, from string, err error) error {
+	result := repaired{Outcome: "beyond repair", Damage: inspect.DamageOf(damage)}
 	if r.request == "" || len(damage.Lost) == 0 {
-		return commands.AsRepairable(err, from)
+		return errors.Join(r.failed(cmd, result), commands.AsRepairable(err, from))
 	}
 	dir, dirErr := transfer.NewDir(filepath.Dir(r.request))
 	if dirErr != nil {
@@ -194,13 +201,25 @@ func (r *repairing) ask(cmd *cobra.Command, space *volume.Reader, damage *volume
 	q := volume.Request{Root: space.Verified().Root(), Blocks: damage.Lost}
 	text := q.Marshal()
 	if len(text) > volume.MaxRequest {
-		return cli.Hint(err, "so much is lost that copying the bundle again is shorter than asking for it")
+		return errors.Join(r.failed(cmd, result), cli.Hint(err, "so much is lost that copying the bundle again is shorter than asking for it"))
 	}
 	if err := dir.Put(filepath.Base(r.request), text); err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "wrote a request for %s to %s\n", cli.Count(len(q.Blocks), "block"), r.request)
-	return cli.Hint(err, "carry %[1]s to where the bundle is whole (bundle send BUNDLE lost.answer --answer %[1]s), and what that gives back here (unbundle repair %[2]s --answer lost.answer)", r.request, from)
+	if !r.output.JSON {
+		fmt.Fprintf(cmd.OutOrStdout(), "wrote a request for %s to %s\n", cli.Count(len(q.Blocks), "block"), r.request)
+	}
+	result.Request = r.request
+	return errors.Join(r.failed(cmd, result), cli.Hint(err, "carry %[1]s to where the bundle is whole (bundle send BUNDLE lost.answer --answer %[1]s), and what that gives back here (unbundle repair %[2]s --answer lost.answer)", r.request, from))
+}
+
+// failed prints for programs what could not be mended; people are told by the error.
+func (r *repairing) failed(cmd *cobra.Command, result repaired) error {
+	if !r.output.JSON {
+		return nil
+	}
+	result.Files = []string{}
+	return commands.PrintJSON(cmd, result)
 }
 
 func (r *repairing) tell(cmd *cobra.Command, title string, done *repaired) error {

@@ -14,6 +14,7 @@ import (
 	"airlock/internal/load"
 	"airlock/internal/manifest"
 	"airlock/internal/media"
+	"airlock/internal/volume"
 )
 
 // verifying is the flags of verify.
@@ -71,9 +72,15 @@ func (v *verifying) run(cmd *cobra.Command, env *cli.Env, paths []string) error 
 	show, stop := cli.Progress(env.Stderr, v.output.Quiet)
 	stop = sync.OnceFunc(stop)
 	defer stop()
+	refuse := func(err error) error {
+		stop()
+		return files.Explain(v.damaged(cmd, err, func(d *volume.Damage) (*inspect.Report, error) {
+			return inspect.Damaged(files, allowed, env.Now(), d)
+		}), "verify")
+	}
 	blobs, err := archive.OpenOn(files, bases.Files(), allowed, env.Now())
 	if err != nil {
-		return files.Explain(survey(cmd, env, files, allowed, paths[0], show, err), "verify")
+		return refuse(survey(cmd, env, files, allowed, paths[0], show, err))
 	}
 	defer blobs.Close()
 	alone := blobs.Complete()
@@ -82,16 +89,30 @@ func (v *verifying) run(cmd *cobra.Command, env *cli.Env, paths []string) error 
 	} else {
 		err = blobs.Space().Verify(cmd.Context(), show, func([]byte) error { return nil })
 	}
-	stop()
 	if err != nil {
-		return files.Explain(AsRepairable(err, paths[0]), "verify")
+		return refuse(AsRepairable(err, paths[0]))
 	}
+	stop()
 	if alone == nil {
 		if _, err := load.NewRelease(cmd.Context(), blobs); err != nil {
 			return err
 		}
 	}
 	return v.tell(cmd, env, inspect.Of(blobs), alone)
+}
+
+// damaged prints for programs what the error says of damage, if it does, and
+// returns the error.
+func (v *verifying) damaged(cmd *cobra.Command, err error, report func(*volume.Damage) (*inspect.Report, error)) error {
+	damage := (*volume.Damage)(nil)
+	if !v.output.JSON || !errors.As(err, &damage) {
+		return err
+	}
+	r, rerr := report(damage)
+	if rerr == nil {
+		rerr = PrintJSON(cmd, r)
+	}
+	return errors.Join(rerr, err)
 }
 
 // tell prints what was proven; alone says which base was missing to prove the images.
