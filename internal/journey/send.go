@@ -116,6 +116,10 @@ func (l *load) free() <-chan int64 {
 // fits refuses a place that has not the room for the bundle, before anything is
 // written there. What it has of the bundle counts as free.
 func (b *Bundle) fits(have *Holding, answer <-chan int64) error {
+	free := <-answer
+	if free == math.MaxInt64 {
+		return nil
+	}
 	sizes, err := b.SmallSizes()
 	if err != nil {
 		return err
@@ -125,7 +129,6 @@ func (b *Bundle) fits(have *Holding, answer <-chan int64) error {
 		need += size
 	}
 	there := have.Bytes()
-	free := <-answer
 	if free >= need-there {
 		return nil
 	}
