@@ -185,12 +185,21 @@ func (s *sending) toServer(ctx context.Context, env *cli.Env, b *journey.Bundle,
 	}
 	defer server.Close()
 	if !s.readBack {
-		return sendAndSettle(ctx, b, server, sender)
+		outcome, err := sendAndSettle(ctx, b, server, sender)
+		return outcome, explainFull(err)
 	}
 	if outcome, err := b.Send(ctx, server, server.Files(), sender); err != nil {
-		return outcome, err
+		return outcome, explainFull(err)
 	}
 	return b.ReadBack(ctx, server, sender)
+}
+
+// explainFull says what to do about a server that has no room left.
+func explainFull(err error) error {
+	if errors.Is(err, transfer.ErrFull) {
+		return cli.Hint(err, "make room there and run the same command again (what has arrived stays), or choose another place")
+	}
+	return err
 }
 
 // sendAndSettle brings the bundle to a server, where it is not read back.

@@ -156,9 +156,6 @@ func (l *loading) spoolDir() string {
 	if dir, ok := strings.CutPrefix(l.to, "oci:"); ok && l.spool == "" {
 		return filepath.Dir(filepath.Clean(dir))
 	}
-	if l.spool == "" {
-		return "."
-	}
 	return l.spool
 }
 

@@ -23,10 +23,11 @@ import (
 
 // receiving is the flags of receive.
 type receiving struct {
-	lost    bool
-	trusted commands.Trust
-	sftp    commands.SFTP
-	output  commands.Output
+	readBack bool
+	lost     bool
+	trusted  commands.Trust
+	sftp     commands.SFTP
+	output   commands.Output
 }
 
 func receiveCommand(env *cli.Env) *cobra.Command {
@@ -36,8 +37,9 @@ func receiveCommand(env *cli.Env) *cobra.Command {
 		Short: "Copy a bundle from sticks, a server or a pipe into a folder, proven",
 		Long: `Copies a bundle into a folder. It must be signed by somebody you trust, and every
 block is proven before it is written. What is whole in the folder stays, what
-was cut goes on; the bundle there is complete when SHA256SUMS stands. A source
-is a folder, a tar file, sftp://[user@]host[:port]/folder, or - for a tar stream
+was cut goes on; the bundle there is complete, and durable, when SHA256SUMS
+stands. On a medium that can be taken away it is read back past the page cache
+as well, on a fixed disk with --read-back. A source is a folder, a tar file, sftp://[user@]host[:port]/folder, or - for a tar stream
 on standard input.
 
 A bundle that is spread over sticks comes from several sources at once, or stick
@@ -58,11 +60,19 @@ stream sent again completes it. What came damaged is made again from parity.`,
 			return r.run(cmd, env, args[:last], args[last])
 		},
 	}
+	cmd.Flags().BoolVar(&r.readBack, "read-back", false, "read back from a fixed disk too what was written there")
 	cmd.Flags().BoolVar(&r.lost, "lost", false, "no further stick will come: make what is missing again from parity")
 	r.trusted.Add(cmd)
 	r.sftp.Add(cmd)
 	r.output.Add(cmd)
 	return cmd
+}
+
+// readsBack reports whether what was received is read back from DIR: always
+// where the medium can be taken away.
+func (r *receiving) readsBack(to string) (bool, error) {
+	medium, err := transfer.MediumOf(to)
+	return r.readBack || medium.Removable, err
 }
 
 func (r *receiving) run(cmd *cobra.Command, env *cli.Env, from []string, to string) error {
@@ -210,8 +220,12 @@ func (in *arrival) part(left *remainder, b *journey.Bundle) error {
 }
 
 // whole copies what is left of a bundle of which nothing is missing, or can be
-// made again, and reads it back.
+// made again, and reads it back where that is to be done.
 func (in *arrival) whole(left *remainder, files fs.FS) error {
+	reads, err := in.readsBack(in.to)
+	if err != nil {
+		return err
+	}
 	space, err := volume.NewReader(left.verified, files)
 	if err != nil {
 		return err
@@ -221,9 +235,14 @@ func (in *arrival) whole(left *remainder, files fs.FS) error {
 	var outcome journey.Outcome
 	err = in.copying(func(ctx context.Context, sender transfer.Sender) error {
 		outcome, err = b.Send(ctx, left.dir, left.there, sender)
-		if err == nil && outcome != journey.Already {
-			outcome, err = b.ReadBack(ctx, left.dir, sender)
+		if err != nil || outcome == journey.Already {
+			return err
 		}
+		if !reads {
+			b.Settle(left.dir, sender)
+			return nil
+		}
+		outcome, err = b.ReadBack(ctx, left.dir, sender)
 		return err
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"airlock/internal/cli"
 	"airlock/internal/commands"
+	"airlock/internal/inspect"
 	"airlock/internal/journey"
 	"airlock/internal/manifest"
 	"airlock/internal/progress"
@@ -81,17 +82,18 @@ func (r *repairing) run(cmd *cobra.Command, env *cli.Env, from []string) error {
 		return err
 	}
 	defer files.Close()
-	missing, stick, err := files.Missing()
-	spread := err == nil && stick != nil && len(missing) > 0
-	if spread && r.to == "" && r.request == "" {
-		return cli.Hint(fmt.Errorf("%w: this is %s, and %s of the bundle on others", manifest.ErrIncomplete, stick, cli.Count(len(missing), "file")),
-			"name all sticks that there are, and a folder for a whole bundle: unbundle repair STICK… -o DIR")
-	}
-	r.look = r.to == "" && (spread || !commands.Mendable(from))
 	verified, err := manifest.Open(files, allowed, env.Now())
 	if err != nil {
 		return commands.AsIncomplete(err, from[0])
 	}
+	missing, stick, err := files.Missing()
+	spread := err == nil && stick != nil && len(missing) > 0
+	if spread && r.to == "" && r.request == "" {
+		return errors.Join(r.failed(cmd, repaired{Outcome: "incomplete", Missing: missing}),
+			cli.Hint(fmt.Errorf("%w: this is %s, and %s of the bundle on others", manifest.ErrIncomplete, stick, cli.Count(len(missing), "file")),
+				"name all sticks that there are, and a folder for a whole bundle: unbundle repair STICK… -o DIR"))
+	}
+	r.look = r.to == "" && (spread || !commands.Mendable(from))
 	space, err := volume.NewHurtReader(verified, files)
 	if err != nil {
 		return err
@@ -142,6 +144,10 @@ type repaired struct {
 	Files   []string `json:"files"`
 	Texts   []string `json:"texts,omitempty"`
 	Outcome string   `json:"outcome"`
+
+	Missing []string        `json:"missing,omitempty"` // on other sticks: the outcome is "incomplete"
+	Damage  *inspect.Damage `json:"damage,omitempty"`  // what cannot be mended, and what can: nothing was
+	Request string          `json:"request,omitempty"` // the file that asks for what is lost
 }
 
 // repair mends, or makes a whole bundle, or only looks and returns the damage.
@@ -196,8 +202,9 @@ func (r *repairing) mend(ctx context.Context, space *volume.Reader, from string,
 
 // ask writes a request for what is lost, as much of it as parity cannot do without.
 func (r *repairing) ask(cmd *cobra.Command, space *volume.Reader, damage *volume.Damage, from []string, err error) error {
+	result := repaired{Outcome: "beyond repair", Damage: inspect.DamageOf(damage)}
 	if r.request == "" || len(damage.Asked) == 0 {
-		return commands.AsRepairable(err, from...)
+		return errors.Join(r.failed(cmd, result), commands.AsRepairable(err, from...))
 	}
 	dir, dirErr := transfer.NewDir(filepath.Dir(r.request))
 	if dirErr != nil {
@@ -206,7 +213,7 @@ func (r *repairing) ask(cmd *cobra.Command, space *volume.Reader, damage *volume
 	q := volume.Request{Root: space.Verified().Root(), Blocks: damage.Asked}
 	text := q.Marshal()
 	if len(text) > volume.MaxRequest {
-		return cli.Hint(err, "so much is lost that copying the bundle again is shorter than asking for it")
+		return errors.Join(r.failed(cmd, result), cli.Hint(err, "so much is lost that copying the bundle again is shorter than asking for it"))
 	}
 	if err := dir.Put(filepath.Base(r.request), text); err != nil {
 		return err
@@ -215,14 +222,26 @@ func (r *repairing) ask(cmd *cobra.Command, space *volume.Reader, damage *volume
 	if n := len(damage.Lost) - len(q.Blocks); n > 0 {
 		others = fmt.Sprintf("; with that, parity makes %s again", cli.Count(n, "other lost block"))
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "wrote a request for %s to %s%s\n", cli.Count(len(q.Blocks), "block"), r.request, others)
+	if !r.output.JSON {
+		fmt.Fprintf(cmd.OutOrStdout(), "wrote a request for %s to %s%s\n", cli.Count(len(q.Blocks), "block"), r.request, others)
+	}
 	again := "unbundle repair " + commands.Quoted(from)
 	if r.look {
 		again += " -o DIR"
 	} else if r.to != "" {
 		again += " -o " + cli.Quote(r.to)
 	}
-	return cli.Hint(err, "carry %[1]s to where the bundle is whole (bundle send BUNDLE lost.answer --answer %[1]s), and what that gives back here (%[2]s --answer lost.answer)", cli.Quote(r.request), again)
+	result.Request = r.request
+	return errors.Join(r.failed(cmd, result), cli.Hint(err, "carry %[1]s to where the bundle is whole (bundle send BUNDLE lost.answer --answer %[1]s), and what that gives back here (%[2]s --answer lost.answer)", cli.Quote(r.request), again))
+}
+
+// failed prints for programs what could not be mended; people are told by the error.
+func (r *repairing) failed(cmd *cobra.Command, result repaired) error {
+	if !r.output.JSON {
+		return nil
+	}
+	result.Files = []string{}
+	return commands.PrintJSON(cmd, result)
 }
 
 func (r *repairing) tell(cmd *cobra.Command, title string, done *repaired) error {

@@ -13,7 +13,7 @@ func root(env *cli.Env) *cobra.Command {
 		Short: "Prove bundles and load their container images",
 		Long: `Unbundle proves every byte of a bundle that came across an air gap and loads its
 images into the local Docker Engine, a registry or an OCI layout, with the
-digests they left with. It opens no connection but to the destination named.
+digests they left with. It opens no connection but to the places named.
 
 ` + cli.ExitCodes,
 		Example: `  unbundle verify /media/usb

@@ -93,7 +93,11 @@ func (r *receiving) takeIn(ctx context.Context, env *cli.Env, folder *intake.Fol
 	if err != nil {
 		return "", journey.Already, err
 	}
-	outcome, _, err := journey.ReadBack(ctx, dir, v.Unproven().Sums(), s.show)
+	outcome := journey.Written
+	reads, err := r.readsBack(s.to)
+	if err == nil && reads {
+		outcome, _, err = journey.ReadBack(ctx, dir, v.Unproven().Sums(), s.show)
+	}
 	return v.Manifest().Title(), outcome, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
+	"airlock/internal/human"
 	"airlock/internal/progress"
 )
 
@@ -99,15 +100,5 @@ func (t *lineTask) line(elapsed time.Duration) string {
 	return s
 }
 
-// Bytes returns a number of bytes for people: powers of 1000, as disks are sold.
-func Bytes(n int64) string {
-	const unit = 1000
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, units := float64(n)/unit, "kMGTPE"
-	for value >= unit && len(units) > 1 {
-		value, units = value/unit, units[1:]
-	}
-	return fmt.Sprintf("%.1f %cB", value, units[0])
-}
+// Bytes is human.Bytes.
+func Bytes(n int64) string { return human.Bytes(n) }

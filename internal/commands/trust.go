@@ -186,12 +186,12 @@ func escaped(text string) string {
 }
 
 // OpenBundle opens the bundle that an argument names: a folder, a tar file or,
-// as "-", standard input, which is spooled in the folder spool.
+// as "-", standard input, which is spooled in the folder spool, or in this one.
 func OpenBundle(cmd *cobra.Command, path, spool string) (media.FS, error) {
 	var files media.FS
 	var err error
 	if path == "-" {
-		files, err = receive(cmd.Context(), cmd.InOrStdin(), spool)
+		files, err = receive(cmd.Context(), cmd.InOrStdin(), cmp.Or(spool, "."))
 	} else {
 		files, err = media.Open(path)
 	}

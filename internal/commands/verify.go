@@ -14,6 +14,7 @@ import (
 	"airlock/internal/load"
 	"airlock/internal/manifest"
 	"airlock/internal/media"
+	"airlock/internal/volume"
 )
 
 // verifying is the flags of verify.
@@ -21,6 +22,7 @@ type verifying struct {
 	bases   []string
 	spool   string
 	trusted Trust
+	sftp    SFTP
 	output  Output
 }
 
@@ -32,15 +34,18 @@ func Verify(env *cli.Env, program string) *cobra.Command {
 		Short: "Prove every byte of a bundle and name what is wrong",
 		Long: `Proves that somebody you trust signed the bundle, that every file is as it was
 signed, and that every image is complete. BUNDLE is a folder (several: the
-sticks that it is spread over), a tar file, or - for a tar stream on standard
-input. Of a bundle that is based on another one, the files are proven; the images
-are too if that one is named with --base.`,
-		Example: fmt.Sprintf("  %s verify /media/usb --trust allowed_signers", program),
-		Args:    cli.Args("BUNDLE…"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return v.run(cmd, env, args) },
+sticks that it is spread over), a tar file, sftp://[user@]host[:port]/folder, of
+which every byte comes over the line, or - for a tar stream on standard input. Of
+a bundle that is based on another one, the files are proven; the images are too if
+that one is named with --base.`,
+		Example: fmt.Sprintf(`  %[1]s verify /media/usb --trust allowed_signers
+  %[1]s verify sftp://courier@far.example/releases/shop-1.4.0`, program),
+		Args: cli.Args("BUNDLE…"),
+		RunE: func(cmd *cobra.Command, args []string) error { return v.run(cmd, env, args) },
 	}
 	AddBase(cmd, &v.bases)
 	v.trusted.Add(cmd)
+	v.sftp.Add(cmd)
 	v.output.Add(cmd)
 	AddSpool(cmd, &v.spool)
 	return cmd
@@ -52,11 +57,14 @@ func AddSpool(cmd *cobra.Command, spool *string) {
 }
 
 func (v *verifying) run(cmd *cobra.Command, env *cli.Env, paths []string) error {
+	if err := v.sftp.Needed(cmd, paths...); err != nil {
+		return err
+	}
 	allowed, err := v.trusted.Read()
 	if err != nil {
 		return err
 	}
-	files, err := OpenSet(func(path string) (media.FS, error) { return OpenBundle(cmd, path, v.spool) }, paths)
+	files, err := OpenSet(v.sftp.Opener(cmd, env, v.spool), paths)
 	if err != nil {
 		return err
 	}
@@ -71,9 +79,15 @@ func (v *verifying) run(cmd *cobra.Command, env *cli.Env, paths []string) error 
 	show, stop := cli.Progress(env.Stderr, v.output.Quiet)
 	stop = sync.OnceFunc(stop)
 	defer stop()
+	refuse := func(err error) error {
+		stop()
+		return files.Explain(v.damaged(cmd, err, func(d *volume.Damage) (*inspect.Report, error) {
+			return inspect.Damaged(files, allowed, env.Now(), d)
+		}), "verify")
+	}
 	blobs, err := archive.OpenOn(files, bases.Files(), allowed, env.Now())
 	if err != nil {
-		return files.Explain(survey(cmd, env, files, allowed, paths, show, err), "verify")
+		return refuse(survey(cmd, env, files, allowed, paths, show, err))
 	}
 	defer blobs.Close()
 	alone := blobs.Complete()
@@ -82,16 +96,30 @@ func (v *verifying) run(cmd *cobra.Command, env *cli.Env, paths []string) error 
 	} else {
 		err = blobs.Space().Verify(cmd.Context(), show, func([]byte) error { return nil })
 	}
-	stop()
 	if err != nil {
-		return files.Explain(AsRepairable(err, paths...), "verify")
+		return refuse(AsRepairable(err, paths...))
 	}
+	stop()
 	if alone == nil {
 		if _, err := load.NewRelease(cmd.Context(), blobs); err != nil {
 			return err
 		}
 	}
 	return v.tell(cmd, env, inspect.Of(blobs), alone)
+}
+
+// damaged prints for programs what the error says of damage, if it does, and
+// returns the error.
+func (v *verifying) damaged(cmd *cobra.Command, err error, report func(*volume.Damage) (*inspect.Report, error)) error {
+	damage := (*volume.Damage)(nil)
+	if !v.output.JSON || !errors.As(err, &damage) {
+		return err
+	}
+	r, rerr := report(damage)
+	if rerr == nil {
+		rerr = PrintJSON(cmd, r)
+	}
+	return errors.Join(rerr, err)
 }
 
 // tell prints what was proven; alone says which base was missing to prove the images.
@@ -112,7 +140,9 @@ func (v *verifying) tell(cmd *cobra.Command, env *cli.Env, r *inspect.Report, al
 // Inspect returns the command inspect of a program.
 func Inspect(env *cli.Env, program string) *cobra.Command {
 	return look(env, "inspect", "Show what a bundle holds and who signed it",
-		fmt.Sprintf("  %s inspect /media/usb\n  %s inspect /media/usb --trust allowed_signers --json", program, program),
+		fmt.Sprintf(`  %[1]s inspect /media/usb
+  %[1]s inspect /media/usb --trust allowed_signers --json
+  %[1]s inspect sftp://courier@far.example/releases/shop-1.4.0`, program),
 		func(cmd *cobra.Command, r *inspect.Report) error { return r.Print(cmd.OutOrStdout()) })
 }
 
@@ -124,20 +154,22 @@ func List(env *cli.Env, program string) *cobra.Command {
 
 // look returns a command that reports on a bundle without reading its volumes.
 func look(env *cli.Env, name, short, example string, show func(*cobra.Command, *inspect.Report) error) *cobra.Command {
-	var trusted Trust
+	var l looking
 	var asJSON bool
-	var spool string
 	cmd := &cobra.Command{
 		Use:   name + " BUNDLE",
 		Short: short,
 		Long: short + `.
+BUNDLE is a folder, a tar file, sftp://[user@]host[:port]/folder, or - for a tar
+stream on standard input.
+
 With --trust (or ` + DefaultTrust + `) signatures are checked, and a
 bundle that nobody trusted has signed is refused. Without either, it shows what
 the bundle says of itself. The volumes are not read: that is what verify does.`,
 		Example: example,
 		Args:    cli.Args("BUNDLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			report, err := report(cmd, env, args[0], spool, &trusted)
+			report, err := l.report(cmd, env, args[0])
 			if err != nil {
 				return AsIncomplete(err, args[0])
 			}
@@ -150,22 +182,33 @@ the bundle says of itself. The volumes are not read: that is what verify does.`,
 			return show(cmd, report)
 		},
 	}
-	trusted.Add(cmd)
+	l.trusted.Add(cmd)
+	l.sftp.Add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
-	AddSpool(cmd, &spool)
+	AddSpool(cmd, &l.spool)
 	return cmd
 }
 
-func report(cmd *cobra.Command, env *cli.Env, path, spool string, trusted *Trust) (*inspect.Report, error) {
-	files, err := OpenBundle(cmd, path, spool)
+// looking is what inspect and list take to open a bundle.
+type looking struct {
+	spool   string
+	trusted Trust
+	sftp    SFTP
+}
+
+func (l *looking) report(cmd *cobra.Command, env *cli.Env, path string) (*inspect.Report, error) {
+	if err := l.sftp.Needed(cmd, path); err != nil {
+		return nil, err
+	}
+	files, err := l.sftp.Opener(cmd, env, l.spool)(path)
 	if err != nil {
 		return nil, err
 	}
 	defer files.Close()
-	if !trusted.Given() {
+	if !l.trusted.Given() {
 		return inspect.Unproven(files)
 	}
-	allowed, err := trusted.Read()
+	allowed, err := l.trusted.Read()
 	if err != nil {
 		return nil, err
 	}

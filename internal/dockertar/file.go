@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"airlock/internal/human"
 	"airlock/internal/tarfs"
 	"airlock/internal/transfer"
 )
@@ -102,8 +103,8 @@ func checkSpace(dir string, size int64) error {
 		return err
 	}
 	if free/2 < size {
-		return fmt.Errorf("decompressing: %q has %d bytes free, and %d compressed bytes need twice as many or more: %w",
-			filepath.Clean(dir), free, size, syscall.ENOSPC)
+		return fmt.Errorf("decompressing: %q has %s free, and what is compressed to %s needs twice as much or more: %w",
+			filepath.Clean(dir), human.Bytes(free), human.Bytes(size), syscall.ENOSPC)
 	}
 	return nil
 }

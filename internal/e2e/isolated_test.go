@@ -42,13 +42,20 @@ skopeo inspect --tls-verify=false --format '{{.Digest}}' docker://127.0.0.1:5000
 }
 
 // TestConnections records every connection that the isolated side opens: none
-// to verify, and to load, those to the destination.
+// to verify, and to load, those to the destination; those to the server on which
+// a bundle is.
 func TestConnections(t *testing.T) {
 	realtest.Tool(t, "strace")
 	corpus, far, d := realtest.Registry(t).PushCorpus(), realtest.Registry(t), newDesk(t)
 	d.create("usb", corpus.Signed.Ref)
+	server := realtest.SSHD(t)
+	d.run("cp", "-r", "usb", server.Root)
+	known, err := os.ReadFile(server.KnownHosts)
+	must(t, err)
+	must(t, os.MkdirAll(d.path("home/.ssh"), 0o700))
+	d.write("home/.ssh/known_hosts", string(known))
 	traced := func(args ...string) string {
-		d.run("strace", append([]string{"-f", "-qq", "-o", "calls", "-e", "trace=connect,sendto,sendmsg", "unbundle"}, args...)...)
+		d.run("strace", append([]string{"-f", "-qq", "-o", "calls", "-e", "trace=connect,sendto,sendmsg", "env", "-u", "SSH_AUTH_SOCK", "HOME=home", "unbundle"}, args...)...)
 		return d.read("calls")
 	}
 	outside := regexp.MustCompile(`sa_family=AF_(INET6?|UNIX|PACKET)`)
@@ -62,18 +69,30 @@ func TestConnections(t *testing.T) {
 			t.Errorf("%s opens connections: %s", args[0], calls)
 		}
 	}
-	_, port, _ := strings.Cut(far.Addr, ":")
-	reached := false
-	for line := range strings.Lines(traced(load("usb", "registry://"+far.Addr)...)) {
-		if !outside.MatchString(line) {
-			continue
+	url := "sftp://" + server.User + "@" + server.Addr + server.Path + "/usb"
+	for _, test := range []struct {
+		addr string
+		args []string
+	}{
+		{far.Addr, load("usb", "registry://"+far.Addr)},
+		{server.Addr, []string{"verify", url, "--identity", server.IdentityFile, "--trust", "allowed_signers"}},
+		{server.Addr, []string{"inspect", url, "--identity", server.IdentityFile, "--trust", "allowed_signers"}},
+		{server.Addr, []string{"list", url, "--identity", server.IdentityFile}},
+		{server.Addr, append(load(url, "oci:over"), "--identity", server.IdentityFile)},
+	} {
+		_, port, _ := strings.Cut(test.addr, ":")
+		reached := false
+		for line := range strings.Lines(traced(test.args...)) {
+			if !outside.MatchString(line) {
+				continue
+			}
+			if !strings.Contains(line, "htons("+port+")") || !strings.Contains(line, `"127.0.0.1"`) {
+				t.Errorf("%s opens a connection to somebody else: %s", test.args[0], line)
+			}
+			reached = true
 		}
-		if !strings.Contains(line, "htons("+port+")") || !strings.Contains(line, `"127.0.0.1"`) {
-			t.Errorf("load opens a connection to somebody else: %s", line)
+		if !reached {
+			t.Errorf("%s: no connection to %s was recorded", test.args[0], test.addr)
 		}
-		reached = true
-	}
-	if !reached {
-		t.Error("no connection to the destination was recorded")
 	}
 }

@@ -28,6 +28,8 @@ type Report struct {
 
 	ImagesUnproven string `json:"imagesUnproven,omitempty"` // of a verified bundle: why only its files are proven
 
+	Damage *Damage `json:"damage,omitempty"` // what verify has found to be wrong, if anything is
+
 	Stick     string   `json:"stick,omitempty"`     // which of several it says it is, such as "stick 2 of 3"; never proven
 	Here      []string `json:"here,omitempty"`      // volumes, if some are elsewhere
 	Elsewhere []string `json:"elsewhere,omitempty"` // volumes

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -238,6 +239,21 @@ func rename(t *testing.T, name string) []byte {
 	must(t, err)
 	must(t, w.Close())
 	return b.Bytes()
+}
+
+// TestNoRoom holds that a file for which there is no room is refused at its header.
+func TestNoRoom(t *testing.T) {
+	k, dir := newKit(t, volume.Protection{}), t.TempDir()
+	free, err := transfer.FreeSpace(dir)
+	must(t, err)
+	f, err := intake.Open(dir, k.Allowed, bundletest.Created)
+	must(t, err)
+	var b bytes.Buffer
+	must(t, tar.NewWriter(&b).WriteHeader(&tar.Header{Name: "shop-1.0.000.vol", Size: free + 1<<30, Mode: 0o644, Typeflag: tar.TypeReg}))
+	err = f.Take(t.Context(), &b, progress.Discard)
+	if !errors.Is(err, transfer.ErrFull) || !regexp.MustCompile(`B free, and "shop-1\.0\.000\.vol" of the stream takes \d+\.\d [MGT]B$`).MatchString(err.Error()) {
+		t.Errorf("no room: %v", err)
+	}
 }
 
 // TestTakeEndsWithItsContext holds that a stream that says nothing does not

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"airlock/internal/human"
 	"airlock/internal/manifest"
 	"airlock/internal/progress"
 	"airlock/internal/tarfs"
@@ -190,7 +191,7 @@ func (t *taking) open(name string, size int64) (*transfer.Amendment, error) {
 		err = medium.Takes(name, size)
 	}
 	if err == nil && medium.Free < size-have {
-		err = fmt.Errorf("%w: %q has %d bytes free, and %q of the stream takes %d", transfer.ErrFull, t.folder.path, medium.Free, name, size-have)
+		err = fmt.Errorf("%w: %q has %s free, and %q of the stream takes %s", transfer.ErrFull, t.folder.path, human.Bytes(medium.Free), name, human.Bytes(size-have))
 	}
 	if err != nil {
 		f.Abandon()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"airlock/internal/manifest"
 	"airlock/internal/media"
@@ -34,22 +35,22 @@ func Clearable(there fs.FS) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	seen, sum := map[string]bool{}, int64(0)
+	sum := int64(0)
 	for _, name := range names {
 		info, err := fs.Stat(there, name)
-		if errors.Is(err, fs.ErrNotExist) || seen[name] {
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return 0, err
 		}
-		seen[name] = true
 		sum += info.Size()
 	}
 	return sum, nil
 }
 
-// leavings returns what Clear removes; some of it may not be there.
+// leavings returns what Clear removes, each name once and SHA256SUMS in front;
+// some of it may not be there.
 func leavings(there fs.FS) ([]string, error) {
 	names := []string{manifest.SumsName, media.StickName, manifest.ManifestName, manifest.BlocksName, manifest.CopyName}
 	text, err := manifest.ReadSums(there)
@@ -72,5 +73,6 @@ func leavings(there fs.FS) ([]string, error) {
 			names = append(names, e.Name())
 		}
 	}
-	return names, nil
+	slices.Sort(names[1:])
+	return slices.Compact(names), nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sys/unix"
 
 	"airlock/internal/bundletest"
 	"airlock/internal/journey"
@@ -346,6 +347,47 @@ func TestServer(t *testing.T) {
 	}
 	if _, err := bundle(t, 3).Send(ctx, to, to.Files(), sender); !errors.Is(err, journey.ErrOther) {
 		t.Errorf("another bundle: %v", err)
+	}
+}
+
+// TestServerRoom has a server with less room than the bundle takes: it is refused
+// before anything is written, and what is there of the bundle counts as free.
+func TestServerRoom(t *testing.T) {
+	server := realtest.SSHD(t)
+	point := filepath.Join(server.Root, "small")
+	must(t, os.Mkdir(point, 0o755))
+	if err := unix.Mount("none", point, "tmpfs", 0, "size=6m"); err != nil {
+		realtest.Missing(t, "mounting a tmpfs: "+err.Error())
+	}
+	t.Cleanup(func() { must(t, unix.Unmount(point, unix.MNT_DETACH)) })
+	u := transfer.URL{Host: "realtest", Dir: filepath.Join(server.Path, "small", "a", "b")}
+	to, err := transfer.Dial(t.Context(), u, transfer.Options{ConfigFile: server.ConfigFile, AgentSocket: "none"})
+	must(t, err)
+	defer to.Close()
+	journal, err := transfer.OpenJournal(t.TempDir())
+	must(t, err)
+	sender := transfer.Sender{Progress: progress.Discard, Journal: journal}
+	_, err = bundle(t, 6).Send(t.Context(), to, to.Files(), sender)
+	if !errors.Is(err, transfer.ErrFull) || !strings.Contains(err.Error(), "it has 6.3 MB free, and the bundle takes 6.3 MB") {
+		t.Errorf("a bundle that is too large: %v", err)
+	}
+	if entries, err := os.ReadDir(point); err != nil || len(entries) > 0 {
+		t.Errorf("a bundle that is too large left %v, %v", entries, err)
+	}
+	b := bundle(t, 5)
+	outcome, err := b.Send(t.Context(), to, to.Files(), sender)
+	if outcome != journey.Written || err != nil {
+		t.Fatal(outcome, err)
+	}
+	must(t, os.Remove(filepath.Join(point, "a", "b", volumes(b)[1])))
+	if outcome, err := b.Send(t.Context(), to, to.Files(), sender); outcome != journey.Written || err != nil {
+		t.Errorf("with most of it there: %v, %v", outcome, err)
+	}
+	must(t, os.Remove(filepath.Join(point, "a", "b", volumes(b)[1])))
+	must(t, os.WriteFile(filepath.Join(point, "ballast"), make([]byte, 1<<20), 0o644))
+	_, err = b.Send(t.Context(), to, to.Files(), sender)
+	if !errors.Is(err, transfer.ErrFull) || !strings.Contains(err.Error(), "free, and the bundle takes 5.2 MB, of which 4.2 MB are there") {
+		t.Errorf("with the rest too large: %v", err)
 	}
 }
 

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
+	"airlock/internal/human"
 	"airlock/internal/manifest"
 	"airlock/internal/media"
 	"airlock/internal/progress"
@@ -37,6 +39,9 @@ type file struct {
 // remover is a place that files can be removed from.
 type remover interface{ Remove(name string) error }
 
+// spacious is a place that can be asked how many bytes may still be written there.
+type spacious interface{ FreeSpace() (int64, error) }
+
 // mender is a place in which single blocks can be written anew.
 type mender interface {
 	Mend(ctx context.Context, f transfer.File, show progress.Sink) (int64, error)
@@ -46,6 +51,7 @@ func (b *Bundle) send(ctx context.Context, l load) (Outcome, error) {
 	if l.sender.Progress == nil {
 		l.sender.Progress = progress.Discard
 	}
+	free := l.free()
 	have, err := b.Look(l.there)
 	if err != nil {
 		return Written, err
@@ -61,6 +67,9 @@ func (b *Bundle) send(ctx context.Context, l load) (Outcome, error) {
 	}
 	if have.Sums && have.whole(files) && !l.part {
 		return Already, errors.Join(b.signatures(l.to), b.Copy(l.to), l.mark(have))
+	}
+	if err := b.fits(have, free); err != nil {
+		return Written, err
 	}
 	if err := errors.Join(l.removeCopy(have), l.begin(have)); err != nil {
 		return Written, err
@@ -83,6 +92,51 @@ func (b *Bundle) send(ctx context.Context, l load) (Outcome, error) {
 		return Written, err
 	}
 	return Written, l.to.Sync()
+}
+
+// free asks a place that can tell how many bytes it has free, and does not wait
+// for the answer. A place that does not tell has enough.
+func (l *load) free() <-chan int64 {
+	answer := make(chan int64, 1)
+	to, ok := l.to.(spacious)
+	if !ok {
+		answer <- math.MaxInt64
+		return answer
+	}
+	go func() {
+		free, err := to.FreeSpace()
+		if err != nil { // what is wrong with the place, the next step says
+			free = math.MaxInt64
+		}
+		answer <- free
+	}()
+	return answer
+}
+
+// fits refuses a place that has not the room for the bundle, before anything is
+// written there. What it has of the bundle counts as free.
+func (b *Bundle) fits(have *Holding, answer <-chan int64) error {
+	free := <-answer
+	if free == math.MaxInt64 {
+		return nil
+	}
+	sizes, err := b.SmallSizes()
+	if err != nil {
+		return err
+	}
+	need := b.Size()
+	for _, size := range sizes {
+		need += size
+	}
+	there := have.Bytes()
+	if free >= need-there {
+		return nil
+	}
+	takes := human.Bytes(need)
+	if there > 0 {
+		takes += ", of which " + human.Bytes(there) + " are there"
+	}
+	return fmt.Errorf("%w: it has %s free, and the bundle takes %s", transfer.ErrFull, human.Bytes(free), takes)
 }
 
 // begin has a place that is called complete, and is not, called so no more,

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 
+	"airlock/internal/human"
 	"airlock/internal/tarfs"
 	"airlock/internal/transfer"
 )
@@ -146,7 +147,7 @@ func checkSpace(dir string, size int64) error {
 		return err
 	}
 	if free < size {
-		return fmt.Errorf("%q has %d bytes free, and the next file of the stream needs %d", dir, free, size)
+		return fmt.Errorf("%w: %q has %s free, and the next file of the stream takes %s", transfer.ErrFull, dir, human.Bytes(free), human.Bytes(size))
 	}
 	return nil
 }

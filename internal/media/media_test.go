@@ -15,6 +15,7 @@ import (
 	"airlock/internal/bundletest"
 	"airlock/internal/media"
 	"airlock/internal/progress"
+	"airlock/internal/transfer"
 	"airlock/internal/trust"
 )
 
@@ -127,7 +128,7 @@ func TestReceiveRefuses(t *testing.T) {
 	// A file of more bytes than the folder has room for is refused at its header.
 	var b bytes.Buffer
 	must(t, tar.NewWriter(&b).WriteHeader(&tar.Header{Name: "shop.000.vol", Size: 1 << 60, Typeflag: tar.TypeReg}))
-	if _, err := media.Receive(&b, spool); err == nil || !strings.Contains(err.Error(), "bytes free") {
+	if _, err := media.Receive(&b, spool); !errors.Is(err, transfer.ErrFull) || !strings.Contains(err.Error(), "free, and the next file of the stream takes 1.2 EB") {
 		t.Errorf("2^60 bytes: %v", err)
 	}
 	if _, err := media.Receive(&b, filepath.Join(spool, "absent")); !errors.Is(err, fs.ErrNotExist) {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"airlock/internal/human"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -127,7 +129,7 @@ func (m Medium) Fits(sizes ...int64) error {
 		need += room
 	}
 	if need += need / 100; need > m.Free {
-		return fmt.Errorf("%s: %w: %d bytes needed, %d free", m, ErrFull, need, m.Free)
+		return fmt.Errorf("%s: %w: %s needed, %s free", m, ErrFull, human.Bytes(need), human.Bytes(m.Free))
 	}
 	return nil
 }

@@ -166,6 +166,9 @@ func TestFits(t *testing.T) {
 			t.Errorf("%d files: %v, want %v", len(c.sizes), err, c.want)
 		}
 	}
+	if err := m.Fits(96236032); err == nil || !strings.HasSuffix(err.Error(), ": no space left: 97.2 MB needed, 10.5 MB free") {
+		t.Errorf("for people: %v", err)
+	}
 	if err := m.Takes("a.vol", fat32Max); err != nil {
 		t.Error(err)
 	}

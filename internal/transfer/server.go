@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -263,13 +264,17 @@ func (s *Server) put(l *link, name string, data []byte) error {
 // server can make it, and SFTP has no word for a folder.
 func (s *Server) Sync() error { return s.ctx.Err() }
 
-// FreeSpace returns how many bytes may still be written, or an error wrapping
-// errors.ErrUnsupported if the server does not tell.
+// FreeSpace returns how many bytes may still be written to the folder, which need
+// not exist yet, or an error wrapping errors.ErrUnsupported if the server does not
+// tell. It takes one round trip.
 func (s *Server) FreeSpace() (free int64, err error) {
-	err = s.changing(func(l *link) error {
-		st, err := l.statvfs(s.url.Dir)
+	err = s.reading(func(l *link) error {
+		st, err := l.disk(s.url.Dir)
+		if err == nil && st.Blocks == 0 { // what has no size of its own does not know
+			err = fmt.Errorf("asking the server for free space: %w", errors.ErrUnsupported)
+		}
 		if err == nil {
-			free = int64(min(st.FreeSpace(), math.MaxInt64))
+			free = available(st)
 		}
 		return err
 	})
@@ -352,23 +357,43 @@ func (l *link) statvfs(dir string) (st *sftp.StatVFS, err error) {
 	return st, err
 }
 
+// disk tells how full the disk of a folder is or, if that does not exist yet, of
+// the nearest one above it. All of them are asked for at once.
+func (l *link) disk(dir string) (*sftp.StatVFS, error) {
+	dirs := []string{dir}
+	for up := path.Dir(dir); up != dir; up = path.Dir(dir) {
+		dirs, dir = append(dirs, up), up
+	}
+	answers, errs := make([]*sftp.StatVFS, len(dirs)), make([]error, len(dirs))
+	var wg sync.WaitGroup
+	for i, dir := range dirs {
+		wg.Go(func() { answers[i], errs[i] = l.statvfs(dir) })
+	}
+	wg.Wait()
+	for i, err := range errs {
+		if !errors.Is(err, fs.ErrNotExist) {
+			return answers[i], err
+		}
+	}
+	return nil, errs[0]
+}
+
+// available returns how many bytes whoever is logged in may still write.
+func available(st *sftp.StatVFS) int64 { return bytesIn(st.Bavail, cmp.Or(st.Frsize, st.Bsize)) }
+
 // because finds the cause of a bare "Failure" by asking how full the disk is.
 func (s *Server) because(l *link, err error) error {
 	var status *sftp.StatusError
 	if !errors.As(err, &status) || isNamed(err) {
 		return err
 	}
-	st, serr := l.statvfs(s.url.Dir)
-	for dir := s.url.Dir; serr != nil && l.space && !l.dead() && path.Dir(dir) != dir; { // it may not exist yet
-		dir = path.Dir(dir)
-		st, serr = l.statvfs(dir)
-	}
+	st, serr := l.disk(s.url.Dir)
 	const readOnly = 1 // SSH_FXE_STATVFS_ST_RDONLY
 	switch {
 	case serr != nil:
 	case st.Flag&readOnly != 0:
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)
-	case st.FreeSpace() < 1<<20:
+	case available(st) < 1<<20:
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	return err

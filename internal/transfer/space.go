@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"math"
@@ -41,12 +42,13 @@ func statfs(path string) (st unix.Statfs_t, at string, err error) {
 }
 
 func freeBytes(st unix.Statfs_t) int64 {
-	unit := uint64(st.Frsize)
-	if unit == 0 {
-		unit = uint64(st.Bsize)
-	}
-	if unit != 0 && st.Bavail > math.MaxInt64/unit {
+	return bytesIn(st.Bavail, cmp.Or(uint64(st.Frsize), uint64(st.Bsize)))
+}
+
+// bytesIn returns how many bytes so many blocks of a size are.
+func bytesIn(blocks, size uint64) int64 {
+	if size != 0 && blocks > math.MaxInt64/size {
 		return math.MaxInt64
 	}
-	return int64(st.Bavail * unit)
+	return int64(blocks * size)
 }

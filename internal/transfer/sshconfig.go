@@ -194,12 +194,18 @@ func (s *settings) expandAll(h host, paths []string) (list []string, err error) 
 	return list, nil
 }
 
+// atHome puts the home folder for ~.
+func (s *settings) atHome(path string) string {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		return filepath.Join(s.home, rest)
+	}
+	return path
+}
+
 // expand replaces ~ and the tokens that have a meaning here (ssh_config(5),
 // TOKENS); any other is an error rather than a wrong file.
 func (s *settings) expand(h host, path string) (string, error) {
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		path = filepath.Join(s.home, rest)
-	}
+	path = s.atHome(path)
 	var b strings.Builder
 	for i := 0; i < len(path); i++ {
 		if path[i] != '%' || i+1 == len(path) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -44,7 +45,7 @@ func (s *settings) checkMatches(path string, text []byte, depth int) error {
 // simpleMatch tells whether the words behind Match are "all", or "host" and one
 // list of patterns.
 func simpleMatch(words []string) bool {
-	if i := indexComment(words); i >= 0 {
+	if i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "#") }); i >= 0 {
 		words = words[:i]
 	}
 	switch len(words) {
@@ -56,22 +57,11 @@ func simpleMatch(words []string) bool {
 	return false
 }
 
-func indexComment(words []string) int {
-	for i, word := range words {
-		if strings.HasPrefix(word, "#") {
-			return i
-		}
-	}
-	return -1
-}
-
 // checkIncluded checks the files that an Include names. Those that cannot be
 // read say nothing, as in ssh_config(5).
 func (s *settings) checkIncluded(patterns []string, depth int) error {
 	for _, pattern := range patterns {
-		if rest, ok := strings.CutPrefix(pattern, "~/"); ok {
-			pattern = filepath.Join(s.home, rest)
-		} else if !filepath.IsAbs(pattern) {
+		if pattern = s.atHome(pattern); !filepath.IsAbs(pattern) {
 			pattern = filepath.Join(s.home, ".ssh", pattern)
 		}
 		files, err := filepath.Glob(pattern)

@@ -22,6 +22,7 @@ type Damage struct {
 	Texts  []string // small files that are damaged or missing; copy.tar has them, or is meant
 	broken bool     // the signed texts contradict each other: nothing to be mended
 	parity bool
+	named  func(number int64) Block
 	listed []error
 	run    int // listed last, so many bad blocks of one file in a row
 	more   bool
@@ -36,6 +37,33 @@ func (d *Damage) Repairable() bool { return len(d.Lost) == 0 && !d.broken }
 // Mendable reports whether there is parity, and all of it can be mended while
 // reading.
 func (d *Damage) Mendable() bool { return d.parity && d.Repairable() }
+
+// Contradictory reports whether the signed texts contradict each other, which
+// nothing can mend.
+func (d *Damage) Contradictory() bool { return d.broken }
+
+// Run is blocks of one file in a row.
+type Run struct {
+	File  string `json:"file"`
+	First int64  `json:"first"` // number in the file
+	Last  int64  `json:"last"`
+}
+
+// Runs returns blocks, Bad or Lost, as runs, at most so many, and the number of
+// blocks that are in none of these.
+func (d *Damage) Runs(numbers []int64, most int) (runs []Run, more int) {
+	for i, number := range numbers {
+		b := d.named(number)
+		if n := len(runs); n > 0 && runs[n-1].File == b.File && runs[n-1].Last == b.Index-1 {
+			runs[n-1].Last = b.Index
+		} else if n < most {
+			runs = append(runs, Run{b.File, b.Index, b.Index})
+		} else {
+			return runs, len(numbers) - i
+		}
+	}
+	return runs, 0
+}
 
 // add lists something that is wrong.
 func (d *Damage) add(err error) {

@@ -145,3 +145,20 @@ func TestAnyLossUpToParity(t *testing.T) {
 		}
 	}
 }
+
+// TestRuns holds that bad blocks come as runs that end with their file, and that
+// those that are left out are counted.
+func TestRuns(t *testing.T) {
+	p := protectWith(t, 4*block, pattern(11*block+7), volume.Protection{Spare: 1}, false)
+	r := p.without(t, 0, 5, 6, 8, 11)
+	d, err := r.Survey(t.Context(), progress.Discard, func(volume.Block, []byte) error { return nil })
+	must(t, err)
+	name := func(i int) string { return p.v.Manifest().Volumes[i].Name }
+	all := []volume.Run{{File: name(0), First: 0, Last: 0}, {File: name(1), First: 1, Last: 2}, {File: name(2), First: 0, Last: 0}, {File: name(2), First: 3, Last: 3}}
+	for most, left := range []int{5, 4, 2, 1, 0, 0} {
+		runs, more := d.Runs(d.Bad, most)
+		if want := all[:min(most, len(all))]; !slices.Equal(runs, want) || more != left {
+			t.Errorf("at most %d runs: %v and %d blocks more, want %v and %d", most, runs, more, want, left)
+		}
+	}
+}

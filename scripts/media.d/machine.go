@@ -84,7 +84,19 @@ func (h *host) run(ctx context.Context, m machine) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("given up after %s", h.limit)
 	}
+	if h.kept {
+		err = errors.Join(err, h.keepDisk("cut.img", disks[1]), h.keepDisk("end.img", disks[0]))
+	}
 	return err
+}
+
+// keepDisk copies what a disk holds to the folder that was named for that.
+func (h *host) keepDisk(name, disk string) error {
+	image, err := os.ReadFile(disk)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(h.keep, name), image[:scratchSize], 0o644)
 }
 
 // listen reads a machine's console to its end.
@@ -119,6 +131,8 @@ func (h *host) listen(m machine, console io.Reader) error {
 			if err := h.stick(f[0] == "@@plug"); err != nil {
 				return err
 			}
+		case "@@kept":
+			h.kept = true
 		case "@@end":
 			ended = true
 		}
@@ -138,8 +152,8 @@ func (h *host) options(m machine, disks int) string {
 	for i := range disks {
 		nodes = append(nodes, m.nodes[:len(m.nodes)-1]+string(m.nodes[len(m.nodes)-1]+byte(i)))
 	}
-	s := fmt.Sprintf("airlock.fs=%s airlock.disks=%s airlock.points=%d airlock.seed=%d airlock.brief=%t airlock.large=%t airlock.run=%s",
-		strings.Join(m.fs, ","), strings.Join(nodes, ","), h.points, h.seed, h.brief, h.large && m.fast, strings.ReplaceAll(h.only, " ", "_"))
+	s := fmt.Sprintf("airlock.fs=%s airlock.disks=%s airlock.points=%d airlock.seed=%d airlock.brief=%t airlock.large=%t airlock.run=%s airlock.keep=%t",
+		strings.Join(m.fs, ","), strings.Join(nodes, ","), h.points, h.seed, h.brief, h.large && m.fast, strings.ReplaceAll(h.only, " ", "_"), h.keep != "")
 	if m.hot {
 		s += " airlock.stick=/dev/sda"
 	}

@@ -47,8 +47,10 @@ type host struct {
 	fs     string // file systems to test
 	only   string // part of the names of the scenarios to run
 	show   bool
+	keep   string // folder for the disks of the first point of a power cut that fails
 
 	initrd  map[string]string // file of each kind of machine's modules and programs
+	kept    bool              // the disks hold what keep asks for
 	rows    [][]string
 	missing []string
 }
@@ -68,6 +70,7 @@ func run(ctx context.Context, args []string) (err error) {
 	flags.BoolVar(&h.large, "large", false, "in User-Mode Linux, also send a bundle of more than 4 GiB to FAT32; takes 15 GB of room here")
 	flags.StringVar(&h.fs, "fs", "vfat,exfat", "`file systems` to test")
 	flags.StringVar(&h.only, "run", "", "run scenarios with this `text` in their names only")
+	flags.StringVar(&h.keep, "keep", "", "end at the first power cut that fails, and copy the disk to this `folder`: as the cut left it (cut.img), and as it is after the last command (end.img)")
 	flags.BoolVar(&h.show, "v", false, "show what the machines print")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -52,24 +52,33 @@ func (g *guest) recorded(prepare, step func() error) (before []byte, writes []wr
 	return trimZeros(before), writes, err
 }
 
-// cut makes the scratch disk what it is when the power goes after so many
-// writes. Of those that no flush has followed, a medium that reorders may have
-// lost each; one that does not has all.
-func (g *guest) cut(before []byte, writes []write, after int, lose func() bool) error {
-	if err := restore(g.disks[0], before); err != nil {
-		return err
-	}
+// survivors returns what is on the medium of so many writes when the power goes.
+// Of those that no flush has followed, a medium that reorders may have lost
+// each; one that does not has all.
+func survivors(writes []write, after int, lose func() bool) []write {
 	flushed := 0
 	for i, w := range writes[:after] {
 		if w.flush {
 			flushed = i
 		}
 	}
-	return writeDevice(g.disks[0], func(f *os.File) error {
-		for i, w := range writes[:after] {
-			if i > flushed && !w.fua && lose() {
-				continue
-			}
+	var left []write
+	for i, w := range writes[:after] {
+		if i > flushed && !w.fua && lose() {
+			continue
+		}
+		left = append(left, w)
+	}
+	return left
+}
+
+// replay makes a disk what it is after these writes.
+func replay(disk string, before []byte, writes []write) error {
+	if err := restore(disk, before); err != nil {
+		return err
+	}
+	return writeDevice(disk, func(f *os.File) error {
+		for _, w := range writes {
 			if _, err := f.WriteAt(w.data, w.offset); err != nil {
 				return err
 			}
@@ -109,7 +118,8 @@ func (g *guest) cuts(run runner, reorders bool) (string, error) {
 	for t.points < points {
 		after := pointOf(t.points, points, len(writes), chance)
 		t.points++
-		err := g.cut(before, writes, after, lose)
+		left := survivors(writes, after, lose)
+		err := replay(g.disks[0], before, left)
 		if err == nil {
 			err = g.mount(g.disks[0], 0)
 		}
@@ -120,7 +130,11 @@ func (g *guest) cuts(run runner, reorders bool) (string, error) {
 			err = unmount()
 		}
 		if err != nil {
-			return "", fmt.Errorf("point %d, after %d of %d writes: %w", t.points, after, len(writes), err)
+			err = fmt.Errorf("point %d, after %d of %d writes: %w", t.points, after, len(writes), err)
+			if g.options["keep"] == "true" {
+				err = errors.Join(errKept, err, unmount(), replay(g.disks[1], before, left))
+			}
+			return "", err
 		}
 	}
 	return fmt.Sprintf("%s; %d writes", t, len(writes)), nil
@@ -139,6 +153,10 @@ func pointOf(number, points, writes int, chance *rand.Rand) int {
 	}
 	return chance.IntN(writes + 1)
 }
+
+// errKept is the error of a scenario that has left its disks for the host to
+// keep: what the cut left is on the one that writes are recorded on.
+var errKept = errors.New("disks kept")
 
 type runner func(out string, more ...string) outcome
 
@@ -245,7 +263,8 @@ func (g *guest) cutSign() (string, error) {
 	chance := rand.New(rand.NewPCG(uint64(g.seed), 2))
 	for point := range points {
 		after := chance.IntN(len(writes) + 1)
-		if err := errors.Join(g.cut(before, writes, after, func() bool { return chance.IntN(2) == 0 }), g.mount(g.disks[0], 0)); err != nil {
+		left := survivors(writes, after, func() bool { return chance.IntN(2) == 0 })
+		if err := errors.Join(replay(g.disks[0], before, left), g.mount(g.disks[0], 0)); err != nil {
 			return "", err
 		}
 		if o := verify(usb); o.code != 0 {
