@@ -13,6 +13,7 @@ import (
 	"airlock/internal/cli"
 	"airlock/internal/commands"
 	"airlock/internal/create"
+	"airlock/internal/human"
 	"airlock/internal/manifest"
 	"airlock/internal/release"
 )
@@ -241,10 +242,10 @@ func (c *creation) tell(cmd *cobra.Command, env *cli.Env, r *create.Result, t *t
 	}
 	parity := ""
 	if m.Parity != nil {
-		parity = fmt.Sprintf(" and %s of parity", cli.Bytes(m.Parity.Size()))
+		parity = fmt.Sprintf(" and %s of parity", human.Bytes(m.Parity.Size()))
 	}
 	_, err := fmt.Fprintf(w, "%s: %s, %s in %s%s, signed as %s, root %s\n%s\n",
-		m.Title(), cli.Count(len(m.Images), "image"), cli.Bytes(m.SpaceSize()), cli.Count(len(m.Volumes), "volume"), parity, signer, r.Root, t.farewell)
+		m.Title(), cli.Count(len(m.Images), "image"), human.Bytes(m.SpaceSize()), cli.Count(len(m.Volumes), "volume"), parity, signer, r.Root, t.farewell)
 	if more := c.several(c.out, m.Large()); more != "" && err == nil {
 		_, err = io.WriteString(env.Stderr, more)
 	}

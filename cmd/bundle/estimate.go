@@ -13,6 +13,7 @@ import (
 	"airlock/internal/cli"
 	"airlock/internal/commands"
 	"airlock/internal/create"
+	"airlock/internal/human"
 )
 
 // runEstimate tells what the release would come to in each way of packing. It
@@ -124,11 +125,11 @@ func inSeconds(d time.Duration) float64 { return math.Round(d.Seconds()*10) / 10
 
 func (e *estimated) print(w io.Writer) error {
 	fmt.Fprintf(w, "%s %s: %s, %s of %s; about, by the beginning of each, and nothing is written:\n",
-		e.Release, e.Version, cli.Count(e.Images, "image"), cli.Count(e.Blobs, "blob"), cli.Bytes(e.Bytes))
+		e.Release, e.Version, cli.Count(e.Images, "image"), cli.Count(e.Blobs, "blob"), human.Bytes(e.Bytes))
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "PACK\tBUNDLE\tCREATE\tJOURNEY\tLOAD\tTOGETHER")
 	for _, m := range e.Modes {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Pack, cli.Bytes(m.Bytes), about(m.Create), about(m.Journey), about(m.Load), about(m.Total))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Pack, human.Bytes(m.Bytes), about(m.Create), about(m.Journey), about(m.Load), about(m.Total))
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -140,7 +141,7 @@ func (e *estimated) print(w io.Writer) error {
 The times are those of one plain core, with images that come from and go to
 places near by. What lies far back in a layer may pack otherwise, and layers that
 have much in common with each other pack smaller than this says.
-`, cli.Bytes(e.Link), e.Soonest)
+`, human.Bytes(e.Link), e.Soonest)
 	return err
 }
 

@@ -17,6 +17,7 @@ import (
 	"airlock/internal/cli"
 	"airlock/internal/commands"
 	"airlock/internal/create"
+	"airlock/internal/human"
 	"airlock/internal/manifest"
 	"airlock/internal/transfer"
 )
@@ -97,7 +98,7 @@ func printHistory(w io.Writer, all []made) error {
 		if len(bases) > 0 {
 			on = strings.Join(bases, ", ")
 		}
-		fmt.Fprintf(table, "%s-%s\t%s\t%s\t%s\t%s\t%s%s\n", m.Release, m.Version, m.Created, cli.Bytes(m.Size), m.Root.Short(), on,
+		fmt.Fprintf(table, "%s-%s\t%s\t%s\t%s\t%s\t%s%s\n", m.Release, m.Version, m.Created, human.Bytes(m.Size), m.Root.Short(), on,
 			onLine(m.Path), stateNotes[m.State])
 	}
 	return table.Flush()

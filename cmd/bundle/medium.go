@@ -8,6 +8,7 @@ import (
 
 	"airlock/internal/cli"
 	"airlock/internal/commands"
+	"airlock/internal/human"
 	"airlock/internal/manifest"
 	"airlock/internal/transfer"
 	"airlock/internal/volume"
@@ -66,7 +67,7 @@ const mediumReserve = 4 << 20
 func sized(name string, capacity int64) (medium, error) {
 	room := medium{capacity: capacity}.room()
 	if room < manifest.BlockSize {
-		return medium{}, cli.Usagef("--media %s: want at least %s", name, cli.Bytes(6<<20))
+		return medium{}, cli.Usagef("--media %s: want at least %s", name, human.Bytes(6<<20))
 	}
 	count := (room + volume.DefaultSize - 1) / volume.DefaultSize
 	return medium{name: name, capacity: capacity, volume: room / count / manifest.BlockSize * manifest.BlockSize}, nil
@@ -87,7 +88,7 @@ func (m medium) fits(volumes []manifest.Volume) error {
 	}
 	for _, v := range volumes {
 		if v.Size > limit {
-			return cli.Hint(fmt.Errorf("volume %s has %s, and on %s a file has at most %s", v.Name, cli.Bytes(v.Size), m, cli.Bytes(limit)),
+			return cli.Hint(fmt.Errorf("volume %s has %s, and on %s a file has at most %s", v.Name, human.Bytes(v.Size), m, human.Bytes(limit)),
 				"volumes are cut when a bundle is made: bundle create --media %s …", m.name)
 		}
 	}
@@ -120,7 +121,7 @@ func checkPlace(out string, volume int64) (transfer.Medium, error) {
 	}
 	if volume > at.MaxFile {
 		return at, cli.Hint(fmt.Errorf("%s: %w: volumes have up to %s, and files there at most %s",
-			at, transfer.ErrTooLarge, cli.Bytes(volume), cli.Bytes(at.MaxFile)), "bundle create --media fat32 makes volumes that fit")
+			at, transfer.ErrTooLarge, human.Bytes(volume), human.Bytes(at.MaxFile)), "bundle create --media fat32 makes volumes that fit")
 	}
 	return at, nil
 }

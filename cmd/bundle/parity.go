@@ -8,6 +8,7 @@ import (
 
 	"airlock/internal/cli"
 	"airlock/internal/commands"
+	"airlock/internal/human"
 	"airlock/internal/transfer"
 	"airlock/internal/volume"
 )
@@ -76,7 +77,7 @@ func (p *protection) volumeSize(parity volume.Protection, size int64, c *creatio
 	case parity.Spare == 0 || size <= most:
 		return size, nil
 	case c.volumeSize != "":
-		return 0, cli.Usagef("--volume-size %s: with --spare-volumes %d to anything but a folder, volumes have at most %s", c.volumeSize, p.spare, cli.Bytes(most))
+		return 0, cli.Usagef("--volume-size %s: with --spare-volumes %d to anything but a folder, volumes have at most %s", c.volumeSize, p.spare, human.Bytes(most))
 	}
 	return most, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"airlock/internal/cli"
 	"airlock/internal/commands"
+	"airlock/internal/human"
 	"airlock/internal/journey"
 	"airlock/internal/manifest"
 	"airlock/internal/progress"
@@ -285,7 +286,7 @@ func roomWith(place string, b *journey.Bundle, onto medium, freed int64) error {
 		sizes = append(sizes, v.Size)
 	}
 	if onto.capacity > 0 && total(sizes) > onto.room() {
-		err = fmt.Errorf("%s has %s, and %s has room for %s", b.Texts.Manifest.Title(), cli.Bytes(total(sizes)), onto, cli.Bytes(onto.room()))
+		err = fmt.Errorf("%s has %s, and %s has room for %s", b.Texts.Manifest.Title(), human.Bytes(total(sizes)), onto, human.Bytes(onto.room()))
 	} else {
 		m.Free += freed
 		err = m.Fits(sizes...)

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 
 	"airlock/internal/cli"
+	"airlock/internal/human"
 	"airlock/internal/journey"
 	"airlock/internal/transfer"
 )
@@ -89,7 +90,7 @@ func (sp *spanning) roomAt(place string, have *journey.Holding) (journey.Fits, e
 	m.Free += have.Bytes()
 	return func(sizes []int64) error {
 		if sp.onto.capacity > 0 && total(sizes)+total(small) > sp.onto.room() {
-			return fmt.Errorf("%w: %s in all, and %s has room for %s", transfer.ErrFull, cli.Bytes(total(sizes)), sp.onto, cli.Bytes(sp.onto.room()))
+			return fmt.Errorf("%w: %s in all, and %s has room for %s", transfer.ErrFull, human.Bytes(total(sizes)), sp.onto, human.Bytes(sp.onto.room()))
 		}
 		return m.Fits(append(sizes[:len(sizes):len(sizes)], small...)...)
 	}, nil
@@ -118,7 +119,7 @@ func (sp *spanning) print() {
 		if n := len(s.Files); n > 1 {
 			files += " to " + s.Files[n-1]
 		}
-		sp.say("stick %d of %d: %s, %s%s", i+1, len(plan.Sticks), files, cli.Bytes(size), state)
+		sp.say("stick %d of %d: %s, %s%s", i+1, len(plan.Sticks), files, human.Bytes(size), state)
 	}
-	sp.say("%s: %s on %s", sp.bundle.Texts.Manifest.Title(), cli.Bytes(all), cli.Count(len(plan.Sticks), "stick"))
+	sp.say("%s: %s on %s", sp.bundle.Texts.Manifest.Title(), human.Bytes(all), cli.Count(len(plan.Sticks), "stick"))
 }

@@ -17,6 +17,7 @@ import (
 	"airlock/internal/cli"
 	"airlock/internal/commands"
 	"airlock/internal/create"
+	"airlock/internal/human"
 	"airlock/internal/journey"
 	"airlock/internal/manifest"
 	"airlock/internal/progress"
@@ -101,7 +102,7 @@ func checkSpace(out string, size int64) error {
 		return err
 	}
 	if free+standing(out) < size {
-		return cli.Hint(fmt.Errorf("%q has %s free, and the bundle takes up to %s", out, cli.Bytes(free), cli.Bytes(size)),
+		return cli.Hint(fmt.Errorf("%q has %s free, and the bundle takes up to %s", out, human.Bytes(free), human.Bytes(size)),
 			"make room, or choose another place with -o OUT")
 	}
 	return nil
@@ -125,7 +126,7 @@ func checkSpool(dir string, size int64) error {
 		return err
 	}
 	if free < size {
-		return cli.Hint(fmt.Errorf("%q has %s free, and packing keeps up to %s aside there for a while", dir, cli.Bytes(free), cli.Bytes(size)),
+		return cli.Hint(fmt.Errorf("%q has %s free, and packing keeps up to %s aside there for a while", dir, human.Bytes(free), human.Bytes(size)),
 			"make room, or name another folder for that: --spool DIR")
 	}
 	return nil
@@ -246,7 +247,7 @@ func (c *creation) freeServer(ctx context.Context, env *cli.Env, size int64) (*t
 		return nil, errors.Join(err, server.Close())
 	}
 	if free, err := server.FreeSpace(); err == nil && free < size {
-		err := fmt.Errorf("%q has %s free, and the bundle takes up to %s", c.out, cli.Bytes(free), cli.Bytes(size))
+		err := fmt.Errorf("%q has %s free, and the bundle takes up to %s", c.out, human.Bytes(free), human.Bytes(size))
 		return nil, errors.Join(err, server.Close())
 	}
 	return server, nil
@@ -300,7 +301,7 @@ func volumeSize(flag, out string) (int64, error) {
 		return 0, err
 	}
 	if isTar(out) && n > size {
-		return 0, cli.Usagef("--volume-size %s: in a tar, volumes have at most %s, because their size must be known before their bytes", flag, cli.Bytes(size))
+		return 0, cli.Usagef("--volume-size %s: in a tar, volumes have at most %s, because their size must be known before their bytes", flag, human.Bytes(size))
 	}
 	if n = n / manifest.BlockSize * manifest.BlockSize; n == 0 {
 		return 0, cli.Usagef("--volume-size %s: want at least 1MiB", flag)

@@ -14,6 +14,7 @@ import (
 	"airlock/internal/cli"
 	"airlock/internal/commands"
 	"airlock/internal/daemon"
+	"airlock/internal/human"
 	"airlock/internal/layout"
 	"airlock/internal/load"
 	"airlock/internal/manifest"
@@ -184,7 +185,7 @@ func (r roomy) Plan(ctx context.Context, release *load.Release) (*load.Plan, err
 		return nil, err
 	}
 	if need := load.Size(plan.Reads); free < need {
-		return nil, cli.Hint(fmt.Errorf("%q has %s free, and the images take %s", r.dir, cli.Bytes(free), cli.Bytes(need)),
+		return nil, cli.Hint(fmt.Errorf("%q has %s free, and the images take %s", r.dir, human.Bytes(free), human.Bytes(need)),
 			"make room, or choose another place")
 	}
 	return plan, nil
@@ -252,7 +253,7 @@ func (o *loaded) print(w io.Writer, p *load.Plan) error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %s into %s: %s %s (%s), %d already there (%s)\n",
-		loaded, o.Release, o.Version, o.To, cli.Count(o.Read.Blobs, "blob"), read, cli.Bytes(o.Read.Bytes), o.Present.Blobs, cli.Bytes(o.Present.Bytes))
+		loaded, o.Release, o.Version, o.To, cli.Count(o.Read.Blobs, "blob"), read, human.Bytes(o.Read.Bytes), o.Present.Blobs, human.Bytes(o.Present.Bytes))
 	for _, n := range p.Names {
 		state := "new"
 		switch {

@@ -8,6 +8,7 @@ import (
 
 	"airlock/internal/cli"
 	"airlock/internal/commands"
+	"airlock/internal/human"
 	"airlock/internal/journey"
 	"airlock/internal/manifest"
 	"airlock/internal/media"
@@ -30,6 +31,9 @@ type remainder struct {
 }
 
 func (left *remainder) title() string { return left.verified.Manifest().Title() }
+
+// elsewhere reports whether what is missing is on other sticks.
+func (left *remainder) elsewhere() bool { return len(left.missing) > 0 && left.stick != nil }
 
 // judge finds out whether what is in the folder suffices.
 func (left *remainder) judge() error {
@@ -112,7 +116,7 @@ func (in *arrival) without(left *remainder, files fs.FS) error {
 	}
 	if !d.Repairable() {
 		err = fmt.Errorf("%w: %s of %s missing, and parity falls short of that by %s (%s)", manifest.ErrIncomplete,
-			commands.Names(left.missing), left.title(), cli.Count(len(d.Asked), "block"), cli.Bytes(int64(len(d.Asked))*manifest.BlockSize))
+			commands.Names(left.missing), left.title(), cli.Count(len(d.Asked), "block"), human.Bytes(int64(len(d.Asked))*manifest.BlockSize))
 	} else {
 		err = in.whole(left, files)
 	}

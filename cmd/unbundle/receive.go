@@ -39,8 +39,8 @@ func receiveCommand(env *cli.Env) *cobra.Command {
 block is proven before it is written. What is whole in the folder stays, what
 was cut goes on; the bundle there is complete, and durable, when SHA256SUMS
 stands. On a medium that can be taken away it is read back past the page cache
-as well, on a fixed disk with --read-back. A source is a folder, a tar file, sftp://[user@]host[:port]/folder, or - for a tar stream
-on standard input.
+as well, on a fixed disk with --read-back. A source is a folder, a tar file,
+sftp://[user@]host[:port]/folder, or - for a tar stream on standard input.
 
 A bundle that is spread over sticks comes from several sources at once, or stick
 by stick in any order: the next one is asked for, or named in another run, and
@@ -194,7 +194,7 @@ func (in *arrival) take(open commands.Opener, from []string) (*remainder, error)
 	if _, left.stick, err = set.Missing(); err != nil {
 		return nil, err
 	}
-	if len(left.missing) == 0 || left.stick == nil {
+	if !left.elsewhere() {
 		return nil, in.whole(left, b.Files)
 	}
 	if in.lost {
@@ -252,10 +252,10 @@ func (in *arrival) whole(left *remainder, files fs.FS) error {
 		return err
 	}
 	in.made.Add(space)
-	if len(left.missing) == 0 || left.stick == nil {
-		in.made.Note(in.env, in.from...)
-	} else {
+	if left.elsewhere() {
 		in.noteLost()
+	} else {
+		in.made.Note(in.env, in.from...)
 	}
 	return in.tell(in.cmd, received{Release: left.title(), Folder: in.to, Outcome: outcome.String(), MadeAgain: in.made.Result()})
 }

@@ -86,7 +86,7 @@ func (r *repairing) run(cmd *cobra.Command, env *cli.Env, from []string) error {
 	if err != nil {
 		return commands.AsIncomplete(err, from[0])
 	}
-	missing, stick, err := files.Missing()
+	missing, stick, err := files.Missing() // what a stick says of itself is no reason to refuse it
 	spread := err == nil && stick != nil && len(missing) > 0
 	if spread && r.to == "" && r.request == "" {
 		return errors.Join(r.failed(cmd, repaired{Outcome: "incomplete", Missing: missing}),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"airlock/internal/cli"
+	"airlock/internal/human"
 	"airlock/internal/manifest"
 	"airlock/internal/transfer"
 )
@@ -29,7 +30,7 @@ func checkRoom(to string, m *manifest.Manifest, have int64) error {
 		}
 	}
 	if need := m.SpaceSize() + m.Parity.Size() - have; medium.Free < need {
-		return cli.Hint(fmt.Errorf("%w: %q has %s free, and the bundle takes %s", transfer.ErrFull, to, cli.Bytes(medium.Free), cli.Bytes(need)),
+		return cli.Hint(fmt.Errorf("%w: %q has %s free, and the bundle takes %s", transfer.ErrFull, to, human.Bytes(medium.Free), human.Bytes(need)),
 			"make room there, or choose another folder")
 	}
 	return nil

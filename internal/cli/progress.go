@@ -89,16 +89,13 @@ func (t *lineTask) Done() {}
 
 func (t *lineTask) line(elapsed time.Duration) string {
 	rate := float64(t.done) / elapsed.Seconds()
-	s := fmt.Sprintf("%s: %s", t.name, Bytes(t.done))
+	s := fmt.Sprintf("%s: %s", t.name, human.Bytes(t.done))
 	if t.total > 0 {
-		s += fmt.Sprintf(" of %s (%d %%)", Bytes(t.total), t.done*100/t.total)
+		s += fmt.Sprintf(" of %s (%d %%)", human.Bytes(t.total), t.done*100/t.total)
 	}
-	s += fmt.Sprintf(", %s/s", Bytes(int64(rate)))
+	s += fmt.Sprintf(", %s/s", human.Bytes(int64(rate)))
 	if left := t.total - t.done; left > 0 && rate > 0 {
 		s += fmt.Sprintf(", %s left", (time.Duration(float64(left)/rate) * time.Second).Round(time.Second))
 	}
 	return s
 }
-
-// Bytes is human.Bytes.
-func Bytes(n int64) string { return human.Bytes(n) }

@@ -112,29 +112,20 @@ func (p *Repairs) Result() *Repairs {
 
 // String names what was made again, a run of blocks once, up to eight things.
 func (p *Repairs) String() string {
-	all := append(runs(slices.SortedFunc(maps.Keys(p.blocks), func(a, b volume.Block) int { return cmp.Compare(a.Number, b.Number) })), p.Texts...)
+	var runs []volume.Run
+	for _, b := range slices.SortedFunc(maps.Keys(p.blocks), func(a, b volume.Block) int { return cmp.Compare(a.Number, b.Number) }) {
+		runs = volume.AppendBlock(runs, b)
+	}
+	var all []string
+	for _, r := range runs {
+		all = append(all, r.String())
+	}
+	all = append(all, p.Texts...)
 	const most = 8
 	if more := len(all) - most; more > 0 {
 		all = append(all[:most], fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(all, ", ")
-}
-
-// runs names ascending blocks.
-func runs(blocks []volume.Block) (all []string) {
-	for len(blocks) > 0 {
-		n, first := 1, blocks[0]
-		for n < len(blocks) && blocks[n].File == first.File && blocks[n].Index == first.Index+int64(n) {
-			n++
-		}
-		if n == 1 {
-			all = append(all, first.String())
-		} else {
-			all = append(all, fmt.Sprintf("blocks %d to %d of %s", first.Index, blocks[n-1].Index, first.File))
-		}
-		blocks = blocks[n:]
-	}
-	return all
 }
 
 // Note tells of it, and how to mend the bundle at these places.

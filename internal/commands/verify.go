@@ -10,6 +10,7 @@ import (
 
 	"airlock/internal/archive"
 	"airlock/internal/cli"
+	"airlock/internal/human"
 	"airlock/internal/inspect"
 	"airlock/internal/load"
 	"airlock/internal/manifest"
@@ -79,11 +80,16 @@ func (v *verifying) run(cmd *cobra.Command, env *cli.Env, paths []string) error 
 	show, stop := cli.Progress(env.Stderr, v.output.Quiet)
 	stop = sync.OnceFunc(stop)
 	defer stop()
-	refuse := func(err error) error {
+	refuse := func(err error) error { // and prints for programs what is damaged
 		stop()
-		return files.Explain(v.damaged(cmd, err, func(d *volume.Damage) (*inspect.Report, error) {
-			return inspect.Damaged(files, allowed, env.Now(), d)
-		}), "verify")
+		if damage := (*volume.Damage)(nil); v.output.JSON && errors.As(err, &damage) {
+			report, rerr := inspect.Damaged(files, allowed, env.Now(), damage)
+			if rerr == nil {
+				rerr = PrintJSON(cmd, report)
+			}
+			err = errors.Join(rerr, err)
+		}
+		return files.Explain(err, "verify")
 	}
 	blobs, err := archive.OpenOn(files, bases.Files(), allowed, env.Now())
 	if err != nil {
@@ -108,20 +114,6 @@ func (v *verifying) run(cmd *cobra.Command, env *cli.Env, paths []string) error 
 	return v.tell(cmd, env, inspect.Of(blobs), alone)
 }
 
-// damaged prints for programs what the error says of damage, if it does, and
-// returns the error.
-func (v *verifying) damaged(cmd *cobra.Command, err error, report func(*volume.Damage) (*inspect.Report, error)) error {
-	damage := (*volume.Damage)(nil)
-	if !v.output.JSON || !errors.As(err, &damage) {
-		return err
-	}
-	r, rerr := report(damage)
-	if rerr == nil {
-		rerr = PrintJSON(cmd, r)
-	}
-	return errors.Join(rerr, err)
-}
-
 // tell prints what was proven; alone says which base was missing to prove the images.
 func (v *verifying) tell(cmd *cobra.Command, env *cli.Env, r *inspect.Report, alone error) error {
 	whole := "whole and authentic"
@@ -133,7 +125,7 @@ func (v *verifying) tell(cmd *cobra.Command, env *cli.Env, r *inspect.Report, al
 	if v.output.JSON {
 		return PrintJSON(cmd, r)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s is %s: %s, root %s\n", r.Manifest.Title(), whole, cli.Bytes(r.Manifest.SpaceSize()), r.Root)
+	fmt.Fprintf(cmd.OutOrStdout(), "%s is %s: %s, root %s\n", r.Manifest.Title(), whole, human.Bytes(r.Manifest.SpaceSize()), r.Root)
 	return r.PrintSignatures(cmd.OutOrStdout())
 }
 

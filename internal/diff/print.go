@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"airlock/internal/cli"
+	"airlock/internal/human"
 )
 
 // printer writes lines to w and keeps the first error.
@@ -30,14 +31,14 @@ func (r *Report) Print(w io.Writer) error {
 		word string
 		Bundle
 	}{{"From", r.From}, {"To", r.To}} {
-		p.line("%-9s %s %s, %s, root %s", b.word, b.Release, b.Version, cli.Bytes(b.Bytes), b.Root)
+		p.line("%-9s %s %s, %s, root %s", b.word, b.Release, b.Version, human.Bytes(b.Bytes), b.Root)
 	}
 	counts := map[State]int{}
 	for _, image := range r.Images {
 		counts[image.State]++
 	}
 	p.line("%-9s %d changed, %d added, %d removed, %d the same", "Images", counts[Changed], counts[Added], counts[Removed], counts[Same])
-	p.line("%-9s %s%s; what is new, whole: %s in %s", "Delta", r.Delta.about(), cli.Bytes(r.Delta.Bytes), cli.Bytes(r.Delta.NewBytes), cli.Count(r.Delta.NewBlobs, "blob"))
+	p.line("%-9s %s%s; what is new, whole: %s in %s", "Delta", r.Delta.about(), human.Bytes(r.Delta.Bytes), human.Bytes(r.Delta.NewBytes), cli.Count(r.Delta.NewBlobs, "blob"))
 	for i := range r.Images {
 		r.printImage(p, &r.Images[i])
 	}
@@ -91,18 +92,18 @@ func (r *Report) printImage(p *printer, image *Image) {
 func (r *Report) printLayer(p *printer, place string, l *Layer) {
 	switch l.State {
 	case Removed:
-		p.line("  layer %s removed  %s  %s", place, l.From.Digest, cli.Bytes(l.From.Size))
+		p.line("  layer %s removed  %s  %s", place, l.From.Digest, human.Bytes(l.From.Size))
 	case Added:
-		p.line("  layer %s added    %s  %s, %s%s in a delta", place, l.To.Digest, cli.Bytes(l.To.Size), r.Delta.about(), cli.Bytes(l.Delta))
+		p.line("  layer %s added    %s  %s, %s%s in a delta", place, l.To.Digest, human.Bytes(l.To.Size), r.Delta.about(), human.Bytes(l.Delta))
 	case Same:
 		note := ""
 		if l.From.Digest != l.To.Digest {
-			note = fmt.Sprintf(", compressed otherwise; %s%s in a delta", r.Delta.about(), cli.Bytes(l.Delta))
+			note = fmt.Sprintf(", compressed otherwise; %s%s in a delta", r.Delta.about(), human.Bytes(l.Delta))
 		}
-		p.line("  layer %s same     %s  %s%s", place, l.To.Digest, cli.Bytes(l.To.Size), note)
+		p.line("  layer %s same     %s  %s%s", place, l.To.Digest, human.Bytes(l.To.Size), note)
 	case Changed:
-		p.line("  layer %s changed  %s  %s, was %s, %s%s in a delta", place, l.To.Digest, cli.Bytes(l.To.Size), cli.Bytes(l.From.Size),
-			r.Delta.about(), cli.Bytes(l.Delta))
+		p.line("  layer %s changed  %s  %s, was %s, %s%s in a delta", place, l.To.Digest, human.Bytes(l.To.Size), human.Bytes(l.From.Size),
+			r.Delta.about(), human.Bytes(l.Delta))
 		l.Files.print(p)
 	}
 }
@@ -125,7 +126,7 @@ func (f *Files) print(p *printer) {
 		if d.Path == "" {
 			d.Path = "elsewhere"
 		}
-		p.line("    %-30s %d added, %d changed, %d removed, %s", d.Path, d.Added, d.Changed, d.Removed, cli.Bytes(d.Bytes))
+		p.line("    %-30s %d added, %d changed, %d removed, %s", d.Path, d.Added, d.Changed, d.Removed, human.Bytes(d.Bytes))
 	}
 }
 
@@ -139,11 +140,11 @@ func (c *Change) detail() string {
 		all = append(all, "its whiteout is gone")
 	case strings.HasSuffix(c.Path, "/"):
 	case c.State == Changed && c.Size != c.Was:
-		all = append(all, fmt.Sprintf("%s, was %s", cli.Bytes(c.Size), cli.Bytes(c.Was)))
+		all = append(all, fmt.Sprintf("%s, was %s", human.Bytes(c.Size), human.Bytes(c.Was)))
 	case c.State == Removed:
-		all = append(all, cli.Bytes(c.Was))
+		all = append(all, human.Bytes(c.Was))
 	default:
-		all = append(all, cli.Bytes(c.Size))
+		all = append(all, human.Bytes(c.Size))
 	}
 	if c.Note != "" {
 		all = append(all, c.Note)

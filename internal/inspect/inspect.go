@@ -13,6 +13,7 @@ import (
 
 	"airlock/internal/archive"
 	"airlock/internal/cli"
+	"airlock/internal/human"
 	"airlock/internal/manifest"
 	"airlock/internal/media"
 	"airlock/internal/trust"
@@ -149,10 +150,10 @@ func (r *Report) Print(w io.Writer) error {
 	for _, b := range m.Bases {
 		p.line("Base      %s %s, root %s", b.Release, b.Version, b.Root)
 	}
-	p.line("Size      %s with %s", cli.Count(len(m.Volumes), "volume"), cli.Bytes(m.SpaceSize()))
+	p.line("Size      %s with %s", cli.Count(len(m.Volumes), "volume"), human.Bytes(m.SpaceSize()))
 	if m.Parity != nil {
-		p.line("Parity    %s in %s: %d bad blocks of every %d can be made again, in a row %s", cli.Bytes(m.Parity.Size()),
-			cli.Count(len(m.Parity.Files), "file"), m.Parity.Blocks, m.Parity.Data+m.Parity.Blocks, cli.Bytes(m.Parity.Blocks*m.Parity.Stripes*m.BlockSize))
+		p.line("Parity    %s in %s: %d bad blocks of every %d can be made again, in a row %s", human.Bytes(m.Parity.Size()),
+			cli.Count(len(m.Parity.Files), "file"), m.Parity.Blocks, m.Parity.Data+m.Parity.Blocks, human.Bytes(m.Parity.Blocks*m.Parity.Stripes*m.BlockSize))
 	}
 	r.printPlaces(p)
 	r.printSignatures(p)
@@ -245,7 +246,7 @@ func (r *Report) printPackings(p *printer, image *manifest.Image) {
 			if b.Frames != "" {
 				how += " (frames: " + b.Frames + ")"
 			}
-			p.line("Blob      %s, %s in %s: %s", b.Digest, cli.Bytes(b.Size), cli.Bytes(b.Packed), how)
+			p.line("Blob      %s, %s in %s: %s", b.Digest, human.Bytes(b.Size), human.Bytes(b.Packed), how)
 		}
 	}
 }
@@ -261,7 +262,7 @@ func (r *Report) sizeOf(image *manifest.Image) string {
 			size, packed = size+b.Size, packed+b.Packed
 		}
 	}
-	return fmt.Sprintf(", %s (%s in the bundle)", cli.Bytes(size), cli.Bytes(packed))
+	return fmt.Sprintf(", %s (%s in the bundle)", human.Bytes(size), human.Bytes(packed))
 }
 
 // List writes a line for each image.

@@ -49,18 +49,31 @@ type Run struct {
 	Last  int64  `json:"last"`
 }
 
+func (r Run) String() string {
+	if r.First == r.Last {
+		return Block{File: r.File, Index: r.First}.String()
+	}
+	return fmt.Sprintf("blocks %d to %d of %s", r.First, r.Last, r.File)
+}
+
+// AppendBlock adds a block to runs: to the last one, if it is the next of it.
+func AppendBlock(runs []Run, b Block) []Run {
+	if n := len(runs); n > 0 && runs[n-1].File == b.File && runs[n-1].Last == b.Index-1 {
+		runs[n-1].Last = b.Index
+		return runs
+	}
+	return append(runs, Run{b.File, b.Index, b.Index})
+}
+
 // Runs returns blocks, Bad or Lost, as runs, at most so many, and the number of
 // blocks that are in none of these.
 func (d *Damage) Runs(numbers []int64, most int) (runs []Run, more int) {
 	for i, number := range numbers {
-		b := d.named(number)
-		if n := len(runs); n > 0 && runs[n-1].File == b.File && runs[n-1].Last == b.Index-1 {
-			runs[n-1].Last = b.Index
-		} else if n < most {
-			runs = append(runs, Run{b.File, b.Index, b.Index})
-		} else {
+		longer := AppendBlock(runs, d.named(number))
+		if len(longer) > most {
 			return runs, len(numbers) - i
 		}
+		runs = longer
 	}
 	return runs, 0
 }
