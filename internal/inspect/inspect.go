@@ -207,7 +207,7 @@ func (r *Report) printSignatures(p *printer) {
 		case r.Proven:
 			p.line("Signed    by an unknown key: %s", s.Reason)
 		default:
-			p.line("Signed    %s, not checked (%s %s); --trust FILE checks it", s.File, s.KeyType, s.Fingerprint)
+			p.line("Signed    %s, not checked (%s %s); verify --trust FILE checks it", s.File, s.KeyType, s.Fingerprint)
 		}
 	}
 }
