@@ -67,7 +67,8 @@ Only pinned images are packed. To pin: bundle lock.`,
 	c.parity.add(cmd)
 	f.BoolVar(&c.estimate, "estimate", false, "tell about how many bytes and how long each --pack would take, and write nothing")
 	c.key.add(cmd)
-	c.from.add(cmd)
+	c.from.add(cmd, "layers that are packed small, docker save streams "+
+		"(default: beside OUT; this folder if OUT is on a removable medium, a server or a stream)")
 	c.sftp.Add(cmd)
 	c.output.Add(cmd)
 	return cmd

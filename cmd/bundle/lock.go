@@ -34,7 +34,7 @@ With images on the command line it prints each with its digest, for create.`,
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "release.yaml", "release `FILE`")
-	from.add(cmd)
+	from.add(cmd, "docker save streams (default: this folder)")
 	return cmd
 }
 

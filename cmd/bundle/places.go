@@ -39,11 +39,11 @@ type places struct {
 	closers []io.Closer
 }
 
-func (p *places) add(cmd *cobra.Command) {
+// add adds the flags to a command, with what it keeps aside and where.
+func (p *places) add(cmd *cobra.Command, aside string) {
 	p.registries.Add(cmd)
 	addDockerHost(cmd, &p.dockerHost)
-	cmd.Flags().StringVar(&p.spool, "spool", "", "`DIR` for what is kept aside for a while: layers that are packed small, docker save streams "+
-		"(default: beside OUT; this folder if OUT is on a removable medium, a server or a stream)")
+	cmd.Flags().StringVar(&p.spool, "spool", "", "`DIR` for what is kept aside for a while: "+aside)
 }
 
 // setSpool sets the folder that the flag has not: nothing is kept aside on a medium

@@ -36,7 +36,7 @@ type repairing struct {
 func repairCommand(env *cli.Env) *cobra.Command {
 	var r repairing
 	cmd := &cobra.Command{
-		Use:   "repair BUNDLE",
+		Use:   "repair BUNDLE…",
 		Short: "Mend a damaged bundle from its parity",
 		Long: `Makes lost and damaged blocks of a bundle again, each exactly as it was signed,
 and writes them where they belong; then reads everything back. With -o the
