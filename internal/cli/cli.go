@@ -92,6 +92,9 @@ func prepare(root *cobra.Command, env *Env, started *bool) {
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	root.SilenceErrors, root.SilenceUsage = true, true
+	if build, ok := debug.ReadBuildInfo(); ok {
+		root.Version = version(build)
+	}
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if err := cmd.ValidateFlagGroups(); err != nil {
 			return err
