@@ -48,7 +48,7 @@ func (a *answering) run(cmd *cobra.Command, env *cli.Env, s *sending, path strin
 	defer files.Close()
 	verified, err := manifest.Open(files, allowed, env.Now())
 	if err != nil {
-		return commands.AsIncomplete(err, path)
+		return commands.AsIncomplete(err, path, files)
 	}
 	space, err := volume.NewReader(verified, files)
 	if err != nil {

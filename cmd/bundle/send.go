@@ -101,7 +101,7 @@ func (s *sending) run(cmd *cobra.Command, env *cli.Env, path string, to []string
 	defer files.Close()
 	texts, err := manifest.Read(files)
 	if err != nil {
-		return commands.AsIncomplete(err, path)
+		return commands.AsIncomplete(err, path, files)
 	}
 	b := &journey.Bundle{Texts: texts, Files: files}
 	if to[0] == "-" {

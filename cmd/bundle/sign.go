@@ -44,7 +44,7 @@ func sign(cmd *cobra.Command, env *cli.Env, path string, key *signing) error {
 	defer files.Close()
 	report, err := inspect.Unproven(files)
 	if err != nil {
-		return commands.AsIncomplete(err, path)
+		return commands.AsIncomplete(err, path, files)
 	}
 	signature, err := key.signature(cmd.Context(), env)
 	if err != nil {

@@ -165,7 +165,7 @@ func (in *arrival) take(open commands.Opener, from []string) (*remainder, error)
 	defer set.Close()
 	verified, err := manifest.Open(set, allowed, in.env.Now())
 	if err != nil {
-		return nil, commands.AsIncomplete(err, from[0])
+		return nil, commands.AsIncomplete(err, from[0], set)
 	}
 	in.from = from
 	left := &remainder{verified: verified}

@@ -84,7 +84,7 @@ func (r *repairing) run(cmd *cobra.Command, env *cli.Env, from []string) error {
 	defer files.Close()
 	verified, err := manifest.Open(files, allowed, env.Now())
 	if err != nil {
-		return commands.AsIncomplete(err, from[0])
+		return commands.AsIncomplete(err, from[0], files)
 	}
 	missing, stick, err := files.Missing() // what a stick says of itself is no reason to refuse it
 	spread := err == nil && stick != nil && len(missing) > 0

@@ -73,7 +73,7 @@ func (f *diffFlags) run(cmd *cobra.Command, env *cli.Env, args []string) error {
 	for i, path := range args {
 		blobs, err := archive.OpenOn(places[i], offered, allowed, env.Now())
 		if err != nil {
-			return fmt.Errorf("%s: %w", path, AsIncomplete(err, path))
+			return fmt.Errorf("%s: %w", path, AsIncomplete(err, path, places[i]))
 		}
 		defer blobs.Close()
 		sides = append(sides, blobs)

@@ -134,7 +134,7 @@ func Names(names []string) string {
 // that says so.
 func (s *Set) Explain(err error, command string) error {
 	if !errors.Is(err, volume.ErrDamaged) {
-		return AsIncomplete(err, strings.Join(s.paths, " "))
+		return AsIncomplete(err, strings.Join(s.paths, " "), s)
 	}
 	missing, stick, merr := s.Missing()
 	if merr != nil || len(missing) == 0 || stick == nil {

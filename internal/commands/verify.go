@@ -3,6 +3,7 @@ package commands
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
 	"sync"
 
@@ -12,6 +13,7 @@ import (
 	"airlock/internal/cli"
 	"airlock/internal/human"
 	"airlock/internal/inspect"
+	"airlock/internal/journey"
 	"airlock/internal/load"
 	"airlock/internal/manifest"
 	"airlock/internal/media"
@@ -163,7 +165,7 @@ the bundle says of itself. The volumes are not read: that is what verify does.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			report, err := l.report(cmd, env, args[0])
 			if err != nil {
-				return AsIncomplete(err, args[0])
+				return err
 			}
 			if asJSON {
 				return PrintJSON(cmd, report)
@@ -198,19 +200,26 @@ func (l *looking) report(cmd *cobra.Command, env *cli.Env, path string) (*inspec
 	}
 	defer files.Close()
 	if !l.trusted.Given() {
-		return inspect.Unproven(files)
+		report, err := inspect.Unproven(files)
+		return report, AsIncomplete(err, path, files)
 	}
 	allowed, err := l.trusted.Read()
 	if err != nil {
 		return nil, err
 	}
-	return inspect.Proven(files, allowed, env.Now())
+	report, err := inspect.Proven(files, allowed, env.Now())
+	return report, AsIncomplete(err, path, files)
 }
 
-// AsIncomplete explains a folder in which no bundle is complete.
-func AsIncomplete(err error, path string) error {
-	if errors.Is(err, manifest.ErrIncomplete) {
-		return cli.Hint(err, "in %q there is no complete bundle: creating or copying it was not finished; run that command again", path)
+// AsIncomplete explains a place in which no bundle is complete; files are
+// those of path.
+func AsIncomplete(err error, path string, files fs.FS) error {
+	if !errors.Is(err, manifest.ErrIncomplete) {
+		return err
 	}
-	return err
+	if begun, lerr := journey.Begun(files); lerr == nil && !begun {
+		return cli.Hint(fmt.Errorf("%w: no file of a bundle is in %q", manifest.ErrIncomplete, path),
+			"if a medium belongs there, mount it; if the bundle is in a folder below, name that; if it is still to be written, run this again then")
+	}
+	return cli.Hint(err, "in %q there is no complete bundle: creating or copying it was not finished; run that command again", path)
 }

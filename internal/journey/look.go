@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"slices"
 
 	"airlock/internal/manifest"
 	"airlock/internal/media"
@@ -63,6 +64,21 @@ var volumeName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*\.([0-9]{3,4}\.vol|p[0
 
 // IsVolume tells whether a file is named as volumes and parity of bundles are.
 func IsVolume(name string) bool { return volumeName.MatchString(name) }
+
+// Begun tells whether a place has any file that is named as a bundle's own are,
+// or one that is not complete yet. A place that is not there has none.
+func Begun(there fs.FS) (bool, error) {
+	entries, err := fs.ReadDir(there, ".")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	own := []string{manifest.SumsName, manifest.ManifestName, manifest.BlocksName, manifest.CopyName, media.StickName}
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		name := e.Name()
+		_, signature := manifest.SignaturePrincipal(name)
+		return signature || IsVolume(name) || transfer.IsPartial(name) || slices.Contains(own, name)
+	}), err
+}
 
 func other(name string) error { return fmt.Errorf("%w (%s)", ErrOther, name) }
 
