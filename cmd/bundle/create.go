@@ -176,7 +176,11 @@ func (c *creation) contents(ctx context.Context, env *cli.Env, file *release.Fil
 func (c *creation) collect(ctx context.Context, env *cli.Env, rel create.Release) (*create.Contents, error) {
 	contents, err := create.Collect(ctx, rel)
 	if err != nil {
-		return nil, sourceHint(err)
+		asking := c.wish.path
+		if len(c.wish.platforms) > 0 { // in the place of what the file says
+			asking = ""
+		}
+		return nil, sourceHint(platformHint(err, asking))
 	}
 	for _, note := range contents.Notes() {
 		c.note(env, note)

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"airlock/internal/cli"
+	"airlock/internal/create"
 	"airlock/internal/manifest"
 	"airlock/internal/release"
 	"airlock/internal/transfer"
@@ -47,20 +48,20 @@ func lock(cmd *cobra.Command, env *cli.Env, path string, from *places) error {
 	if err != nil {
 		return err
 	}
-	var refs []release.Ref
+	var pins []release.Pin
 	for _, image := range f.Images {
 		pin, err := image.Pin()
 		if err != nil {
 			return err
 		}
-		refs = append(refs, pin.Ref)
+		pins = append(pins, pin)
 	}
-	if err := resolve(cmd, refs, from, filepath.Dir(path)); err != nil {
-		return err
+	if err := resolve(cmd, pins, from, filepath.Dir(path)); err != nil {
+		return platformHint(err, path)
 	}
-	digests := make([]manifest.Digest, len(refs))
-	for i, ref := range refs {
-		digests[i] = ref.Digest
+	digests := make([]manifest.Digest, len(pins))
+	for i, pin := range pins {
+		digests[i] = pin.Ref.Digest
 	}
 	text, err := f.Lock(digests, env.Now(), filepath.Base(path))
 	if err != nil {
@@ -82,26 +83,27 @@ func lock(cmd *cobra.Command, env *cli.Env, path string, from *places) error {
 
 // lockImages prints images with the digests they stand for.
 func lockImages(cmd *cobra.Command, images []string, from *places) error {
-	var refs []release.Ref
+	var pins []release.Pin
 	for _, image := range images {
 		ref, err := release.ParseRef(image)
 		if err != nil {
 			return cli.Usagef("%s", err)
 		}
-		refs = append(refs, ref)
+		pins = append(pins, release.Pin{Ref: ref})
 	}
-	if err := resolve(cmd, refs, from, "."); err != nil {
+	if err := resolve(cmd, pins, from, "."); err != nil {
 		return err
 	}
-	for _, ref := range refs {
-		fmt.Fprintln(cmd.OutOrStdout(), ref)
+	for _, pin := range pins {
+		fmt.Fprintln(cmd.OutOrStdout(), pin.Ref)
 	}
 	return nil
 }
 
 // resolve pins every image, and names one that is asked for by its file alone as
-// the file does. Paths are taken from base.
-func resolve(cmd *cobra.Command, refs []release.Ref, from *places, base string) error {
+// the file does. An index that lacks a platform which is wanted is an error. Paths
+// are taken from base.
+func resolve(cmd *cobra.Command, pins []release.Pin, from *places, base string) error {
 	if err := from.setSpool("-"); err != nil {
 		return err
 	}
@@ -111,18 +113,24 @@ func resolve(cmd *cobra.Command, refs []release.Ref, from *places, base string) 
 	defer from.close()
 	group, ctx := errgroup.WithContext(cmd.Context())
 	group.SetLimit(4)
-	for i, ref := range refs {
+	for i, pin := range pins {
 		group.Go(func() error {
-			source, err := from.source(ctx, ref)
+			source, err := from.source(ctx, pin.Ref)
 			if err != nil {
 				return err
 			}
 			root, err := source.Resolve(ctx)
-			refs[i].Digest = root.Digest
-			if named, ok := source.(interface{ Names() []string }); ok && ref.Name == "" && len(named.Names()) == 1 {
-				refs[i].Name = named.Names()[0]
+			if err != nil {
+				return sourceHint(err)
 			}
-			return sourceHint(err)
+			pins[i].Ref.Digest = root.Digest
+			if named, ok := source.(interface{ Names() []string }); ok && pin.Ref.Name == "" && len(named.Names()) == 1 {
+				pins[i].Ref.Name = named.Names()[0]
+			}
+			if err := create.CheckPlatforms(ctx, source, root, pin.Platforms); err != nil {
+				return sourceHint(fmt.Errorf("%s: %w", pin.Ref, err))
+			}
+			return nil
 		})
 	}
 	return group.Wait()

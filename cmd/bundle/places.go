@@ -130,6 +130,18 @@ func sourceHint(err error) error {
 	return err
 }
 
+// platformHint says what to do about an image that names no platform and was
+// asked for one: by a release file, or if that is "" by --platform.
+func platformHint(err error, file string) error {
+	switch {
+	case !errors.Is(err, create.ErrNoPlatform):
+		return err
+	case file == "":
+		return cli.Hint(err, "leave --platform out, so that it is packed as it is")
+	}
+	return cli.Hint(err, "leave platforms out for this image in %s, so that it is packed as it is, and lock again: bundle lock -f %s", file, cli.Quote(file))
+}
+
 func (p *places) fromDaemon(ctx context.Context, ref release.Ref) (create.Source, error) {
 	engine, err := daemon.Open(ctx, p.dockerHost)
 	if err != nil {

@@ -129,11 +129,7 @@ func choose(ctx context.Context, image Image, root oci.Descriptor) ([]choice, er
 	if !oci.IsIndexType(root.MediaType) {
 		return chooseSingle(ctx, image, root)
 	}
-	raw, err := image.Source.Document(ctx, root)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := oci.Parse(raw, root.MediaType)
+	doc, err := indexOf(ctx, image.Source, root)
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +148,28 @@ func choose(ctx context.Context, image Image, root oci.Descriptor) ([]choice, er
 	return all, nil
 }
 
+func indexOf(ctx context.Context, source Source, root oci.Descriptor) (*oci.Document, error) {
+	raw, err := source.Document(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	return oci.Parse(raw, root.MediaType)
+}
+
+// CheckPlatforms returns the error that Collect would return for an index which
+// lacks one of these platforms. It asks for nothing but the root: of an image
+// without an index it says nothing.
+func CheckPlatforms(ctx context.Context, source Source, root oci.Descriptor, platforms []oci.Platform) error {
+	if len(platforms) == 0 || !oci.IsIndexType(root.MediaType) {
+		return nil
+	}
+	doc, err := indexOf(ctx, source, root)
+	for i := 0; i < len(platforms) && err == nil; i++ {
+		_, err = childFor(doc, platforms[i])
+	}
+	return err
+}
+
 func childFor(doc *oci.Document, want oci.Platform) (oci.Descriptor, error) {
 	var offered []string
 	for _, d := range doc.Manifests {
@@ -163,7 +181,15 @@ func childFor(doc *oci.Document, want oci.Platform) (oci.Descriptor, error) {
 		}
 		offered = append(offered, d.Platform.String())
 	}
-	return oci.Descriptor{}, fmt.Errorf("no image for platform %s; there are: %s", want, strings.Join(offered, ", "))
+	return oci.Descriptor{}, absent(want, "there are", offered)
+}
+
+// absent says that an image has nothing for a platform, and what it has.
+func absent(want oci.Platform, there string, offered []string) error {
+	if len(offered) == 0 {
+		return fmt.Errorf("no image for platform %s: %w", want, ErrNoPlatform)
+	}
+	return fmt.Errorf("no image for platform %s; %s: %s", want, there, strings.Join(offered, ", "))
 }
 
 // chooseSingle takes an image without an index if it is for the one platform wanted.
@@ -182,7 +208,7 @@ func chooseSingle(ctx context.Context, image Image, root oci.Descriptor) ([]choi
 			return err == nil && p.Matches(want)
 		})
 		if !matches {
-			return nil, fmt.Errorf("no image for platform %s; there is only: %s", want, strings.Join(has, ", "))
+			return nil, absent(want, "there is only", has)
 		}
 	}
 	return []choice{{root, image.Names}}, nil

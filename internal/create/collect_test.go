@@ -41,6 +41,9 @@ func TestPlatforms(t *testing.T) {
 	index, _ := multi()
 	single := newSource()
 	single.image("linux/amd64", []byte("amd64"))
+	nameless, namelessIndex := newSource(), newSource()
+	nameless.image("/", []byte("any"))
+	namelessIndex.index(namelessIndex.image("/", []byte("any")), namelessIndex.image("unknown/unknown", []byte("attestation")))
 	for _, c := range []struct {
 		name      string
 		source    *source
@@ -59,6 +62,8 @@ func TestPlatforms(t *testing.T) {
 		{"an attestation", index, []string{"unknown/unknown"}, nil, nil, 0, "no image for platform unknown/unknown"},
 		{"an image without an index", single, []string{"linux/amd64"}, []string{"a.example/x:1"}, []string{"linux/amd64"}, 2, ""},
 		{"an image for another platform", single, []string{"linux/arm64"}, nil, nil, 0, "no image for platform linux/arm64; there is only: linux/amd64"},
+		{"an image without a platform", nameless, []string{"linux/amd64"}, nil, nil, 0, "no image for platform linux/amd64: the image names no platform"},
+		{"an index without platforms", namelessIndex, []string{"linux/amd64"}, nil, nil, 0, "no image for platform linux/amd64: the image names no platform"},
 	} {
 		r := release()
 		r.Images = []create.Image{{Source: c.source, Names: []string{"a.example/x:1", "a.example/y"}, Platforms: platforms(c.platforms...)}}
@@ -85,6 +90,29 @@ func TestPlatforms(t *testing.T) {
 		_, err = pack(t.Context(), t, kit, r, to)
 		must(t, err)
 		check(t, kit, to.Files)
+	}
+}
+
+// TestCheckPlatforms holds that a root alone is asked for, and that only an
+// index is judged.
+func TestCheckPlatforms(t *testing.T) {
+	index, _ := multi()
+	single := newSource()
+	single.image("linux/amd64", []byte("amd64"))
+	for _, c := range []struct {
+		source    *source
+		platforms []string
+		says      string
+	}{
+		{index, nil, ""},
+		{index, []string{"linux/amd64", "windows/amd64"}, ""},
+		{index, []string{"linux/amd64", "linux/s390x"}, "no image for platform linux/s390x; there are: linux/amd64, linux/arm64, windows/amd64"},
+		{single, []string{"linux/s390x"}, ""},
+	} {
+		err := create.CheckPlatforms(t.Context(), c.source, c.source.Root(), platforms(c.platforms...))
+		if (err == nil) != (c.says == "") || err != nil && err.Error() != c.says || c.source.asks.Load() > 0 {
+			t.Errorf("%q: %v, want %q; %d blobs were fetched", c.platforms, err, c.says, c.source.asks.Load())
+		}
 	}
 }
 

@@ -27,6 +27,10 @@ import (
 // ErrRejected is wrapped where a place gives other images than were pinned.
 var ErrRejected = errors.New("rejected")
 
+// ErrNoPlatform is wrapped where a platform is wanted of an image that says of
+// nothing for which platform it is.
+var ErrNoPlatform = errors.New("the image names no platform")
+
 // Source is an image in the place where it is found.
 type Source interface {
 	// Resolve returns the descriptor of the image's index or manifest.
