@@ -88,11 +88,16 @@ func loginHint(err error) error {
 // ErrNoPassphrase is wrapped where a passphrase is needed and nobody can be asked.
 var ErrNoPassphrase = errors.New("it takes a passphrase, and there is no terminal to ask for it")
 
-// AskSecret asks for a passphrase on the terminal, without echo. When ctx ends
-// it gives the terminal its echo back and returns.
+// AskSecret asks for a passphrase on the terminal, without echo, or a program
+// that SSH_ASKPASS names. When ctx ends it gives the terminal its echo back and
+// returns.
 func AskSecret(ctx context.Context, env *cli.Env, prompt string) ([]byte, error) {
 	in, ok := env.Stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
+	ok = ok && term.IsTerminal(int(in.Fd()))
+	if program := askpass(ok); program != "" {
+		return askProgram(ctx, env, program, prompt)
+	}
+	if !ok {
 		return nil, ErrNoPassphrase
 	}
 	fmt.Fprint(env.Stderr, prompt)
