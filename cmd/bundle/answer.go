@@ -27,7 +27,7 @@ type answering struct {
 
 func (a *answering) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.request, "answer", "", "`REQUEST` of unbundle repair: send one small file of just the blocks that it asks for")
-	a.trusted.Add(cmd)
+	a.trusted.AddFor(cmd, "answer")
 }
 
 // run writes the answer to each destination: standard output ("-"), a server,

@@ -24,7 +24,10 @@ func lockCommand(env *cli.Env) *cobra.Command {
 writes them to a lock beside it: release.lock.yaml beside release.yaml. What
 create packs is what the lock says, wherever the tags move.
 
-With images on the command line it prints each with its digest, for create.`,
+With images on the command line it prints each with its digest, for create.
+
+Images: host/path:tag, docker-daemon:name:tag, oci:DIR[:name],
+oci-archive:FILE[:name], docker-archive:FILE[:name].`,
 		Example: `  bundle lock -f release.yaml
   bundle lock registry.example/web:1.4`,
 		RunE: func(cmd *cobra.Command, args []string) error {

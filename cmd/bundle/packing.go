@@ -25,7 +25,7 @@ func (p *packing) add(cmd *cobra.Command) {
 	f.StringVar(&p.mode, "pack", "", "`HOW`: fast, small, or auto for what arrives sooner (default: fast; with --link or --base, auto)")
 	f.StringVar(&p.link, "link", "", "`RATE` of the slowest part of the journey, such as 10MB/s, for --pack auto (default 30MB/s)")
 	f.StringSliceVar(&p.bases, "base", nil, "`BUNDLE` that the far side has: a path (of each stick, if it is spread over several), or a name of bundle history; what it holds is not packed again")
-	p.trusted.Add(cmd)
+	p.trusted.AddFor(cmd, "base")
 }
 
 // smallMemory is what the garbage collector lets the process grow to when

@@ -41,7 +41,8 @@ func sendCommand(env *cli.Env) *cobra.Command {
 destination stays, what was cut goes on where it stopped, SHA256SUMS comes last.
 A folder is read back past the page cache before it is called safe to remove.
 A place that has another bundle on it, or a part of one, is refused; --replace
-removes that one first. Several destinations are served one after the other, each with its own result.
+removes that one first. Several destinations are served one after the other,
+each with its own result.
 BUNDLE is a folder or a tar file; a destination is a folder,
 sftp://[user@]host[:port]/folder, or - for a tar stream on standard output, which
 may be sent as often as it takes: unbundle receive - DIR keeps what came.

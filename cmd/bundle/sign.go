@@ -22,7 +22,8 @@ func signCommand(env *cli.Env) *cobra.Command {
 		Use:   "sign BUNDLE",
 		Short: "Add your signature to a bundle that is there",
 		Long: `Adds a second person's signature: one small file beside the others, while
-nothing of what is there changes. It shows what you sign. BUNDLE is a folder.`,
+nothing of what is signed changes; copy.tar, which a bundle with parity has, takes
+it in. It shows what you sign. BUNDLE is a folder.`,
 		Example: "  bundle sign /media/usb --as bo --key ~/.ssh/id_ed25519",
 		Args:    cli.Args("BUNDLE"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return sign(cmd, env, args[0], &key) },

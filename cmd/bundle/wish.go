@@ -35,7 +35,8 @@ func (w *wish) add(cmd *cobra.Command) {
 	f.Uint64Var(&w.bare.Epoch, "epoch", 0, "`NUMBER` that restarts the sequence (default 1)")
 	f.Uint64Var(&w.bare.Sequence, "sequence", 0, "`NUMBER` of the release in its stream (default: its time in seconds)")
 	f.StringVar(&w.bare.Expires, "expires", "", "`TIME` from which the far side refuses the bundle, such as 2027-01-31T00:00:00Z")
-	f.StringToStringVar(&w.bare.Annotations, "annotation", nil, "`KEY=VALUE` for the reviewer")
+	f.StringToStringVar(&w.bare.Annotations, "annotation", nil, "`KEY=VALUE` for the reviewer; repeat it for several")
+	f.Lookup("annotation").DefValue = "" // else help shows an empty list
 	f.StringSliceVar(&w.platforms, "platform", nil, "take only this `OS/ARCH` of each image, by its own digest")
 	f.StringVar(&w.created, "created", "", "`TIME` that the bundle says it was made (default: the lock's, $SOURCE_DATE_EPOCH or now)")
 }

@@ -25,7 +25,7 @@ func (s *SFTP) Add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.options.Fingerprint, "host-key", "", "`FINGERPRINT` (SHA256:…) of an SFTP server's key, for a first contact")
 	f.StringSliceVar(&s.options.IdentityFiles, "identity", nil, "private key `FILE` to log in with, before those of ~/.ssh/config")
-	f.IntVar(&s.options.Connections, "connections", 0, "connections to an SFTP server, 1 to 4 (default 2)")
+	f.IntVar(&s.options.Connections, "connections", 0, "`N` connections to an SFTP server, 1 to 4 (default 2)")
 	f.StringVar(&s.rate, "limit-rate", "", "`RATE` at most, such as 5MB/s, over all connections")
 }
 

@@ -58,6 +58,12 @@ func (t *Trust) Add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&t.path, "trust", "", "OpenSSH allowed_signers `FILE` of the keys to trust (default "+DefaultTrust+")")
 }
 
+// AddFor adds the flag to a command that reads the list only for another flag.
+func (t *Trust) AddFor(cmd *cobra.Command, flag string) {
+	t.Add(cmd)
+	cmd.Flags().Lookup("trust").Usage += ", for --" + flag
+}
+
 // Given reports whether the flag was used or the default file exists.
 func (t *Trust) Given() bool {
 	if t.path != "" {
@@ -109,7 +115,7 @@ func (r *Registry) Add(cmd *cobra.Command) {
 
 // AddUploads adds the flag about uploads, for a command that does them.
 func (r *Registry) AddUploads(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&r.options.Parallel, "parallel", 0, "uploads to a registry side by side (default 4)")
+	cmd.Flags().IntVar(&r.options.Parallel, "parallel", 0, "`N` uploads to a registry side by side (default 4)")
 }
 
 // Client returns a client with the flags' settings, which tells on standard
