@@ -62,7 +62,9 @@ func TestAskpass(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		got, err := AskSecret(t.Context(), env, "Passphrase: ")
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // else the terminal waits for ever
+		got, err := AskSecret(ctx, env, "Passphrase: ")
+		cancel()
 		if string(got) != c.want || errors.Is(err, ErrNoPassphrase) != (c.want == "") || err != nil && c.want != "" {
 			t.Errorf("%+v: %q, %v", c, got, err)
 		}
