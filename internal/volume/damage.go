@@ -174,10 +174,15 @@ func count(blocks int) string {
 	return fmt.Sprintf("%d blocks are", blocks)
 }
 
+// undamaged returns a Damage in which nothing is wrong yet.
+func (r *Reader) undamaged() *Damage {
+	return &Damage{parity: r.mender.parity != nil, named: r.named}
+}
+
 // Glance returns the damage that shows without reading a block: files that are
 // missing, or cut. A Survey finds that, and perhaps more.
 func (r *Reader) Glance() *Damage {
-	d := &Damage{parity: r.mender.parity != nil}
+	d := r.undamaged()
 	for i := range r.files {
 		s := &r.files[i]
 		d.addFile(s)

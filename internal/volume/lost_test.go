@@ -40,6 +40,11 @@ func TestLostVolumes(t *testing.T) {
 			if !d.Mendable() || len(d.Files) != len(lost) {
 				t.Errorf("%s without %q: %v", name, lost, d)
 			}
+			glance := r.Glance()
+			runs, _ := glance.Runs(glance.Bad, 9)
+			if want, _ := d.Runs(d.Bad, 9); len(want) == 0 || !slices.Equal(runs, want) {
+				t.Errorf("%s without %q: at a glance %v are bad, want %v", name, lost, runs, want)
+			}
 			got := make([]byte, len(c.p.space))
 			if n, err := r.ReadAt(got, 0); n != len(got) || !bytes.Equal(got, c.p.space) {
 				t.Errorf("%s without %q: %d bytes, %v", name, lost, n, err)

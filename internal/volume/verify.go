@@ -34,7 +34,7 @@ func (r *Reader) Verify(ctx context.Context, show progress.Sink, each func(data 
 // with each that is as it was signed, in order, and returns what is not. The
 // bytes are good's until it returns. Its error is good's, or the context's.
 func (r *Reader) Survey(ctx context.Context, show progress.Sink, good func(b Block, data []byte) error) (*Damage, error) {
-	d := &Damage{parity: r.mender.parity != nil, named: r.named}
+	d := r.undamaged()
 	r.texts(d)
 	for i := range r.files {
 		s := &r.files[i]
