@@ -147,6 +147,9 @@ func (l *loading) destination(cmd *cobra.Command) (load.Destination, error) {
 		return client.Destination(host, prefix), nil
 	}
 	if dir, ok := strings.CutPrefix(l.to, "oci:"); ok && dir != "" {
+		if err := checkMounted(dir); err != nil {
+			return nil, err
+		}
 		return layout.NewDestination(dir), nil
 	}
 	return nil, cli.Usagef("--to %q: want docker, registry://HOST[/PREFIX] or oci:DIR", l.to)
