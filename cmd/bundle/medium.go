@@ -109,8 +109,8 @@ func (m medium) String() string {
 // volumes of that size, by the file system's name, and one whose medium is not
 // mounted.
 func checkPlace(out string, volume int64) (transfer.Medium, error) {
-	if err := transfer.Mounted(out); err != nil {
-		return transfer.Medium{}, cli.Hint(err, "plug the medium in and mount it, then run the same command again; or name another folder")
+	if err := commands.CheckMounted(out); err != nil {
+		return transfer.Medium{}, err
 	}
 	at, err := transfer.MediumOf(out)
 	if err != nil {

@@ -147,7 +147,7 @@ func (l *loading) destination(cmd *cobra.Command) (load.Destination, error) {
 		return client.Destination(host, prefix), nil
 	}
 	if dir, ok := strings.CutPrefix(l.to, "oci:"); ok && dir != "" {
-		if err := checkMounted(dir); err != nil {
+		if err := commands.CheckMounted(dir); err != nil {
 			return nil, err
 		}
 		return layout.NewDestination(dir), nil

@@ -79,7 +79,7 @@ func (r *receiving) run(cmd *cobra.Command, env *cli.Env, from []string, to stri
 	if err := r.sftp.Needed(cmd, from...); err != nil {
 		return err
 	}
-	if err := checkMounted(to); err != nil {
+	if err := commands.CheckMounted(to); err != nil {
 		return err
 	}
 	if len(from) == 1 && from[0] == "-" {

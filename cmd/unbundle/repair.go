@@ -182,7 +182,7 @@ func (r *repairing) mend(ctx context.Context, space *volume.Reader, from string,
 		}
 		return done, dir, err
 	}
-	if err := checkMounted(r.to); err != nil {
+	if err := commands.CheckMounted(r.to); err != nil {
 		return nil, nil, err
 	}
 	dir, err := transfer.NewDir(r.to)

@@ -9,14 +9,6 @@ import (
 	"airlock/internal/transfer"
 )
 
-// checkMounted refuses a folder whose medium is not mounted.
-func checkMounted(to string) error {
-	if err := transfer.Mounted(to); err != nil {
-		return cli.Hint(err, "plug the medium in and mount it, then run the same command again; or name another folder")
-	}
-	return nil
-}
-
 // checkRoom refuses a folder that cannot take a bundle, of which it has so many
 // bytes already, before anything of it is written.
 func checkRoom(to string, m *manifest.Manifest, have int64) error {
