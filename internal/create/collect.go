@@ -129,7 +129,11 @@ func choose(ctx context.Context, image Image, root oci.Descriptor) ([]choice, er
 	if !oci.IsIndexType(root.MediaType) {
 		return chooseSingle(ctx, image, root)
 	}
-	doc, err := indexOf(ctx, image.Source, root)
+	raw, err := image.Source.Document(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := oci.Parse(raw, root.MediaType)
 	if err != nil {
 		return nil, err
 	}
@@ -148,25 +152,14 @@ func choose(ctx context.Context, image Image, root oci.Descriptor) ([]choice, er
 	return all, nil
 }
 
-func indexOf(ctx context.Context, source Source, root oci.Descriptor) (*oci.Document, error) {
-	raw, err := source.Document(ctx, root)
-	if err != nil {
-		return nil, err
-	}
-	return oci.Parse(raw, root.MediaType)
-}
-
 // CheckPlatforms returns the error that Collect would return for an index which
 // lacks one of these platforms. It asks for nothing but the root: of an image
 // without an index it says nothing.
 func CheckPlatforms(ctx context.Context, source Source, root oci.Descriptor, platforms []oci.Platform) error {
-	if len(platforms) == 0 || !oci.IsIndexType(root.MediaType) {
+	if !oci.IsIndexType(root.MediaType) {
 		return nil
 	}
-	doc, err := indexOf(ctx, source, root)
-	for i := 0; i < len(platforms) && err == nil; i++ {
-		_, err = childFor(doc, platforms[i])
-	}
+	_, err := choose(ctx, Image{Source: source, Platforms: platforms}, root)
 	return err
 }
 
